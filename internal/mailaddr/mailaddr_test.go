@@ -1,0 +1,95 @@
+package mailaddr
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"alice@example.jp", "alice@example.jp"},
+		{"Alice@EXAMPLE.jp", "Alice@example.jp"},
+		{"alice@日本語.jp", "alice@xn--wgv71a119e.jp"},
+		{"用户@example.jp", "用户@example.jp"},
+		{`"a b"@example.jp`, `"a b"@example.jp`},
+		{`"alice"@example.jp`, "alice@example.jp"},
+		{"alice@[192.0.2.1]", "alice@[192.0.2.1]"},
+
+		{"", ""},
+		{"alice", ""},
+		{"alice@", ""},
+		{"@example.jp", ""},
+		{" alice@example.jp", ""},
+		{"alice@example.jp ", ""},
+		{"alice @example.jp", ""},
+		{"alice@example.jp\x00", ""},
+		{"alice@example.jp\n", ""},
+		{"<alice@example.jp>", ""},
+		{"Alice <alice@example.jp>", ""},
+		{"alice(x)@example.jp", ""},
+		{"alice@example.jp,bob@example.jp", ""},
+		{"alice@exam ple.jp", ""},
+		{"alice..b@example.jp", ""},
+	} {
+		a, err := Parse(tt.in)
+		if got := a.String(); got != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("Parse(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
+		}
+	}
+}
+
+func TestParseList(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{" Alice <alice@example.jp>", "alice@example.jp"},
+		{"alice@example.jp, Bob <bob@example.jp>", "alice@example.jp bob@example.jp"},
+		{`"bob@partner.example" <mallory@evil.example>`, "mallory@evil.example"},
+		{"=?utf-8?q?bob=40partner.example?= <mallory@evil.example>", "mallory@evil.example"},
+		{"alice@example.jp (Bob: bob@partner.example)", "alice@example.jp"},
+		{`"a:b" <alice@example.jp>`, "alice@example.jp"},
+
+		{"team: alice@example.jp;", ""},
+		{"undisclosed-recipients:;", ""},
+		{"<alice@example.jp", ""},
+		{"alice@example.jp bob@example.jp", ""},
+		{"", ""},
+		{strings.Repeat("a", maxField+1), ""},
+	} {
+		as, err := ParseList(tt.in)
+		var words []string
+		for _, a := range as {
+			words = append(words, a.String())
+		}
+		if got := strings.Join(words, " "); got != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("ParseList(%.60q) = %q, %v; want %q", tt.in, got, err, tt.want)
+		}
+	}
+}
+
+func TestIn(t *testing.T) {
+	names := []string{"example.jp", ".corp.example"}
+	for domain, want := range map[string]bool{
+		"example.jp": true, "mail.example.jp": false, "a.corp.example": true, "a.b.corp.example": true,
+		"corp.example": false, "evilcorp.example": false, "": false,
+	} {
+		if got := In(domain, names); got != want {
+			t.Errorf("In(%q) = %v", domain, got)
+		}
+	}
+}
+
+// What Parse accepts, it accepts again in its own writing, and means the same.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"alice@example.jp", `"a\"b"@x.example`, "用户@日本語.jp", "a@[::1]"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := Parse(s)
+		if err != nil {
+			return
+		}
+		b, err := Parse(a.String())
+		if err != nil || a != b {
+			t.Errorf("%q reads as %+v, its text %q as %+v, %v", s, a, a.String(), b, err)
+		}
+	})
+}

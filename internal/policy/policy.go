@@ -1,0 +1,179 @@
+// Package policy decides what is done with a mail from facts that others have
+// gathered. It does no I/O and knows no cryptography: the same facts always
+// give the same plan, and the plan says which rules made it.
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"mailseal/internal/mailaddr"
+)
+
+// A Direction is whose mail it is: ours that leaves, or anybody's that comes.
+type Direction int
+
+const (
+	Inbound Direction = iota
+	Outbound
+)
+
+func (d Direction) String() string {
+	if d == Outbound {
+		return "outbound"
+	}
+	return "inbound"
+}
+
+// Facts is all that a decision may rest on.
+type Facts struct {
+	// Client is the address that the mail came from; the zero Addr is unknown
+	// and so not internal.
+	Client netip.Addr
+	// Login is the user that the client authenticated as, "" for none.
+	Login string
+	// From is the addresses of all From fields in order; FromProblem says why
+	// they cannot be read, "" when they can.
+	From        []mailaddr.Address
+	FromProblem string
+	// Hops are the addresses of the clients that Received fields name. A hop
+	// that names none is the zero Addr.
+	Hops []netip.Addr
+	// OwnResults: the mail carries an Authentication-Results field of ours.
+	OwnResults bool
+	// Protected says how the mail is signed or encrypted already, "" when it
+	// is not.
+	Protected string
+}
+
+// A Plan is what is to be done. The zero Plan takes a mail for an inbound one.
+type Plan struct {
+	Direction Direction
+	// Sign asks for a signature of Signer's identity.
+	Sign   bool
+	Signer mailaddr.Address
+	// Why lists the reasons in the order in which they were found.
+	Why []string
+}
+
+// A Set is the rules. It is made once and then only read.
+type Set struct {
+	// LocalDomains are ours, in lower case and A-labels; a leading dot stands
+	// for sub-domains.
+	LocalDomains []string
+	// InternalHosts may send mail of ours without authentication.
+	InternalHosts []netip.Prefix
+	// Logins maps a login to what it may send as: addresses, "*@domain".
+	Logins map[string][]string
+	// LoginDomain is put behind a login that has no domain, "" for none.
+	LoginDomain string
+	// Sign says whether mail of ours is signed at all.
+	Sign bool
+}
+
+// Decide makes the plan for a mail.
+func (s *Set) Decide(f Facts) Plan {
+	if d, why := s.direction(f); d == Inbound {
+		return Plan{Direction: Inbound, Why: []string{why}}
+	}
+	p := Plan{Direction: Outbound, Why: []string{s.origin(f)}}
+	if no := s.unsigned(f); no != "" {
+		p.Why = append(p.Why, no)
+		return p
+	}
+	p.Sign, p.Signer = true, f.From[0]
+	return p
+}
+
+func (s *Set) origin(f Facts) string {
+	if f.Login != "" {
+		return "client is authenticated as " + f.Login
+	}
+	return "client is in internal_hosts"
+}
+
+// direction: mail is ours when who brought it is ours and who wrote it is.
+func (s *Set) direction(f Facts) (Direction, string) {
+	if f.Login == "" && !s.internal(f.Client) {
+		return Inbound, "client is neither authenticated nor in internal_hosts"
+	}
+	for _, a := range f.From {
+		if mailaddr.In(a.Domain, s.LocalDomains) {
+			return Outbound, ""
+		}
+	}
+	if f.FromProblem != "" {
+		return Inbound, f.FromProblem
+	}
+	return Inbound, "From is not of a local domain"
+}
+
+// unsigned gives the reason why a mail of ours is not signed, "" when it is.
+// Whoever can make the gateway sign speaks with the voice of the From address,
+// so every doubt leaves the mail unsigned.
+func (s *Set) unsigned(f Facts) string {
+	switch {
+	case !s.Sign:
+		return "signing is off"
+	case f.FromProblem != "":
+		return f.FromProblem
+	case len(f.From) != 1:
+		return fmt.Sprintf("From has %d addresses, not one", len(f.From))
+	case f.Protected != "":
+		return "mail is already " + f.Protected
+	}
+	if f.Login != "" {
+		if !s.maySendAs(f.Login, f.From[0]) {
+			return fmt.Sprintf("login %s may not send as %s", f.Login, f.From[0])
+		}
+		return ""
+	}
+	// Mail that an internal host hands on may have come from anywhere: through
+	// a list server or fetched from a mailbox elsewhere.
+	if f.OwnResults {
+		return "mail carries Authentication-Results of ours, so it has been inbound before"
+	}
+	for _, h := range f.Hops {
+		if !s.internal(h) {
+			return "mail was received from outside internal_hosts before"
+		}
+	}
+	return ""
+}
+
+func (s *Set) internal(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	for _, p := range s.InternalHosts {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// maySendAs: the login is the address itself, or mapped to it.
+func (s *Set) maySendAs(login string, from mailaddr.Address) bool {
+	for _, as := range s.Logins[login] {
+		if d, ok := strings.CutPrefix(as, "*@"); ok {
+			if mailaddr.In(from.Domain, []string{d}) {
+				return true
+			}
+			continue
+		}
+		if a, err := mailaddr.Parse(as); err == nil && same(a, from) {
+			return true
+		}
+	}
+	if !strings.Contains(login, "@") && s.LoginDomain != "" {
+		login += "@" + s.LoginDomain
+	}
+	a, err := mailaddr.Parse(login)
+	return err == nil && same(a, from)
+}
+
+// same compares as mailboxes of our own are told apart: users write their
+// local part in any case, and no host of ours has two that differ in it alone.
+func same(a, b mailaddr.Address) bool {
+	return a.Domain == b.Domain && strings.EqualFold(a.Local, b.Local)
+}

@@ -1,0 +1,125 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"mailseal/internal/mailaddr"
+)
+
+func addresses(t *testing.T, list string) []mailaddr.Address {
+	t.Helper()
+	if list == "" {
+		return nil
+	}
+	as, err := mailaddr.ParseList(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return as
+}
+
+func TestDecide(t *testing.T) {
+	set := &Set{
+		LocalDomains:  []string{"example.jp", ".example.jp"},
+		InternalHosts: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("10.0.0.0/8")},
+		Logins: map[string][]string{
+			"carol": {"sales@example.jp", "*@lists.example.jp"},
+		},
+		LoginDomain: "example.jp",
+		Sign:        true,
+	}
+	inside, outside := netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("192.0.2.1")
+	for _, tt := range []struct {
+		name   string
+		facts  Facts
+		from   string
+		dir    Direction
+		sign   bool
+		reason string // a part of the last Why
+	}{
+		{name: "internal host, local From", facts: Facts{Client: inside}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "IPv4 in IPv6 is the same host", facts: Facts{Client: netip.MustParseAddr("::ffff:10.1.2.3")}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "outside host, local From: the signing oracle", facts: Facts{Client: outside}, from: "ceo@example.jp", dir: Inbound, reason: "neither"},
+		{name: "unknown client is no internal one", facts: Facts{}, from: "alice@example.jp", dir: Inbound, reason: "neither"},
+		{name: "internal host, foreign From", facts: Facts{Client: inside}, from: "bob@partner.example", dir: Inbound, reason: "local domain"},
+		{name: "sub-domain", facts: Facts{Client: inside}, from: "alice@mail.example.jp", dir: Outbound, sign: true},
+		{name: "domain that only ends alike", facts: Facts{Client: inside}, from: "alice@evilexample.jp", dir: Inbound, reason: "local domain"},
+
+		{name: "login is the address", facts: Facts{Client: outside, Login: "alice@example.jp"}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "login in another case", facts: Facts{Client: outside, Login: "Alice@Example.JP"}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "bare login", facts: Facts{Client: outside, Login: "alice"}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "bare login in another domain", facts: Facts{Client: outside, Login: "alice"}, from: "alice@mail.example.jp", dir: Outbound, reason: "may not send as"},
+		{name: "login as somebody else", facts: Facts{Client: outside, Login: "bob"}, from: "ceo@example.jp", dir: Outbound, reason: "login bob may not send as ceo@example.jp"},
+		{name: "authenticated from inside is held to its login too", facts: Facts{Client: inside, Login: "bob"}, from: "ceo@example.jp", dir: Outbound, reason: "may not"},
+		{name: "mapped login", facts: Facts{Client: outside, Login: "carol"}, from: "sales@example.jp", dir: Outbound, sign: true},
+		{name: "mapped login, whole domain", facts: Facts{Client: outside, Login: "carol"}, from: "any@lists.example.jp", dir: Outbound, sign: true},
+		{name: "mapped login keeps its own address", facts: Facts{Client: outside, Login: "carol"}, from: "carol@example.jp", dir: Outbound, sign: true},
+		{name: "mapped login, not mapped to this", facts: Facts{Client: outside, Login: "carol"}, from: "ceo@example.jp", dir: Outbound, reason: "may not"},
+
+		{name: "two From addresses", facts: Facts{Client: inside}, from: "alice@example.jp, bob@example.jp", dir: Outbound, reason: "2 addresses"},
+		{name: "two From addresses, one foreign", facts: Facts{Client: inside}, from: "bob@partner.example, alice@example.jp", dir: Outbound, reason: "2 addresses"},
+		{name: "no From", facts: Facts{Client: inside, FromProblem: "mail has no From"}, dir: Inbound, reason: "no From"},
+		{name: "one good From and one broken", facts: Facts{Client: inside, FromProblem: "From cannot be read"}, from: "alice@example.jp", dir: Outbound, reason: "cannot be read"},
+
+		{name: "signed already", facts: Facts{Client: inside, Protected: "signed"}, from: "alice@example.jp", dir: Outbound, reason: "already signed"},
+		{name: "list server", facts: Facts{Client: inside, OwnResults: true}, from: "alice@example.jp", dir: Outbound, reason: "has been inbound"},
+		{name: "fetched mail", facts: Facts{Client: inside, Hops: []netip.Addr{inside, outside}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts"},
+		{name: "hop of unknown address", facts: Facts{Client: inside, Hops: []netip.Addr{{}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts"},
+		{name: "relay inside", facts: Facts{Client: inside, Hops: []netip.Addr{inside}}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "authenticated user behind other hops", facts: Facts{Client: outside, Login: "alice", Hops: []netip.Addr{outside}}, from: "alice@example.jp", dir: Outbound, sign: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.facts.From = addresses(t, tt.from)
+			p := set.Decide(tt.facts)
+			if p.Direction != tt.dir || p.Sign != tt.sign {
+				t.Errorf("%v, sign %v (%q); want %v, %v", p.Direction, p.Sign, p.Why, tt.dir, tt.sign)
+			}
+			if p.Sign != (p.Signer == tt.facts.first()) && p.Sign {
+				t.Errorf("signer %v", p.Signer)
+			}
+			if len(p.Why) == 0 || !strings.Contains(p.Why[len(p.Why)-1], tt.reason) {
+				t.Errorf("why %q, want %q", p.Why, tt.reason)
+			}
+		})
+	}
+	off := *set
+	off.Sign = false
+	if p := off.Decide(Facts{Client: inside, From: addresses(t, "alice@example.jp")}); p.Sign || p.Direction != Outbound {
+		t.Errorf("signing off: %+v", p)
+	}
+}
+
+func (f Facts) first() mailaddr.Address {
+	if len(f.From) == 0 {
+		return mailaddr.Address{}
+	}
+	return f.From[0]
+}
+
+func TestHop(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"from mail.example (mail.example [192.0.2.1]) by mx.example.jp (Postfix) with ESMTP id X", "192.0.2.1"},
+		{"from [127.0.0.1] (mail.example [192.0.2.1])\r\n\tby mx.example.jp", "192.0.2.1"},
+		{"from x ([IPv6:2001:db8::1]) by mx", "2001:db8::1"},
+		{"from localhost (localhost [127.0.0.1]) by mx", "127.0.0.1"},
+		{"from EXCH.corp.local (10.0.0.1) by mx", "10.0.0.1"},
+		{"FROM x (x [192.0.2.1]) BY mx", "192.0.2.1"},
+		{"from x (HELO evil) (192.0.2.1) by mx", "192.0.2.1"},
+		{"from x by mx (mx [127.0.0.1])", "invalid IP"},
+		{"from [not-an-address] by mx", "invalid IP"},
+		{"by mx.example.jp (Postfix, from userid 0) id X", "local"},
+		{"(from root@localhost) by mx.example.jp (8.17.1/8.17.1/Submit) id X", "local"},
+		{"", "local"},
+	} {
+		a, ok := Hop(tt.in)
+		got := a.String()
+		if !ok {
+			got = "local"
+		}
+		if got != tt.want {
+			t.Errorf("Hop(%q) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}

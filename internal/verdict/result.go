@@ -1,0 +1,140 @@
+// Package verdict says what a signature is worth: from what smime found, the
+// path to a trust anchor and the From address it makes a result in the words
+// of RFC 7281, writes it as an Authentication-Results field (RFC 8601), and
+// finds the fields of that kind that others wrote in our name.
+package verdict
+
+import (
+	"crypto/x509"
+	"fmt"
+	"strings"
+)
+
+// A Status is a result of RFC 7281 section 3.1.
+type Status string
+
+const (
+	None      Status = "none"      // not signed
+	Pass      Status = "pass"      // signed, verified, acceptable
+	Fail      Status = "fail"      // verification failed
+	Policy    Status = "policy"    // verified and not acceptable
+	Neutral   Status = "neutral"   // syntax errors, or nothing we can process
+	TempError Status = "temperror" // may succeed later
+	PermError Status = "permerror" // cannot be verified, now or later
+)
+
+// worse orders statuses for mail with several signers: the worst one counts.
+var worse = map[Status]int{Pass: 0, None: 1, Policy: 2, Neutral: 3, TempError: 4, PermError: 5, Fail: 6}
+
+// Verify is the status as the MTAs' logs say it: OK, NO, TEMP or FAIL.
+func (s Status) Verify() string {
+	switch s {
+	case Pass:
+		return "OK"
+	case None:
+		return "NO"
+	case TempError:
+		return "TEMP"
+	}
+	return "FAIL"
+}
+
+// A Result is the verdict on one mail.
+type Result struct {
+	Status Status `json:"smime"`
+	// Reason is for people, "" where the status says all.
+	Reason string `json:"reason,omitempty"`
+	// Part is the IMAP section of the signature (RFC 7281 section 3.2.1).
+	Part string `json:"part,omitempty"`
+	// Identifier is the signer's e-mail address, "" when the certificate has
+	// none or none can be written; then Serial and Issuer name it.
+	Identifier string `json:"identifier,omitempty"`
+	Serial     string `json:"serial,omitempty"` // hexadecimal
+	Issuer     string `json:"issuer,omitempty"` // RFC 4514
+}
+
+func (r *Result) name(c *x509.Certificate, address string) {
+	if address != "" && isASCII(address) {
+		r.Identifier = address
+		return
+	}
+	r.Serial, r.Issuer = fmt.Sprintf("%X", c.SerialNumber), c.Issuer.String()
+}
+
+// Field returns the value of the Authentication-Results field, on one line
+// and without a leading blank.
+func (r Result) Field(authservID string) string { return strings.Join(r.words(authservID), " ") }
+
+// Folded returns the value as it goes into a header: a leading blank, and a
+// fold where a line would be longer than 78 characters.
+func (r Result) Folded(authservID string) string {
+	var b strings.Builder
+	line := len("Authentication-Results:")
+	for _, w := range r.words(authservID) {
+		if line+1+len(w) > 78 {
+			b.WriteString("\r\n")
+			line = 0
+		}
+		b.WriteString(" " + w)
+		line += 1 + len(w)
+	}
+	return b.String()
+}
+
+// words are the parts between which the field may be folded.
+func (r Result) words(authservID string) []string {
+	ws := []string{authservID + ";", "smime=" + string(r.Status)}
+	add := func(property, value string) {
+		if value != "" {
+			ws = append(ws, property+"="+pvalue(value))
+		}
+	}
+	add("reason", r.Reason)
+	add("body.smime-identifier", r.Identifier)
+	add("body.smime-serial", r.Serial)
+	add("body.smime-issuer", r.Issuer)
+	add("body.smime-part", r.Part)
+	return ws
+}
+
+// maxValue bounds a value in the field, in bytes: a line has at most 998
+// (RFC 5322 section 2.1.1) and certificates are written by strangers.
+const maxValue = 400
+
+// pvalue writes a value of RFC 8601 section 2.2: a token, an address, or a
+// quoted-string. Bytes that no quoted-string may hold become "?".
+func pvalue(v string) string {
+	if len(v) > maxValue {
+		v = v[:maxValue] + "..."
+	}
+	local, domain, isAddress := strings.Cut(v, "@")
+	if isAddress && isToken(local) && isToken(domain) || isToken(v) {
+		return v
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < 0x20 || c >= 0x7f:
+			b.WriteByte('?')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// isToken: RFC 2045 section 5.1.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?=`, r)
+	})
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
+}
