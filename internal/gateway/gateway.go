@@ -1,0 +1,220 @@
+// Package gateway is the use case: one mail comes in as a value, is looked at,
+// decided upon and signed or verified, and goes out as a verdict with edits.
+// The milter and `mailseal filter` both call it, so that what the one shows is
+// what the other does.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"mailseal/internal/fault"
+	"mailseal/internal/keystore"
+	"mailseal/internal/message"
+	"mailseal/internal/policy"
+	"mailseal/internal/spool"
+	"mailseal/internal/trust"
+	"mailseal/internal/verdict"
+	"mailseal/smime"
+)
+
+// Config is what a Gateway is made of. All fields but Log and Now are needed.
+type Config struct {
+	// AuthservID is the name under which results are written (RFC 8601 section 2.5).
+	AuthservID string
+	Policy     *policy.Set
+	Identities *keystore.Identities
+	Anchors    *trust.Anchors
+	Spool      *spool.Store
+	Limits     message.Limits
+	// Sign is how mail is signed; the gateway fills in the identity.
+	Sign smime.SignOptions
+	// EarlierMilters: Authentication-Results under our name without an S/MIME
+	// result come from milters before us and stay.
+	EarlierMilters bool
+	// OnError is what becomes of a mail that nothing asked to protect when it
+	// cannot be processed. Mail that is to be signed is always deferred.
+	OnError message.Action
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// A Gateway decides on mails. It may be used by any number of goroutines.
+type Gateway struct{ c Config }
+
+// New checks the configuration.
+func New(c Config) (*Gateway, error) {
+	if c.AuthservID == "" || c.Policy == nil || c.Identities == nil || c.Anchors == nil || c.Spool == nil {
+		return nil, errors.New("gateway: incomplete configuration")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Gateway{c: c}, nil
+}
+
+// An Outcome is a verdict with the reasons for it.
+type Outcome struct {
+	Verdict message.Verdict
+	// Event is the word that the log has for it: signed, verified, passed,
+	// or the action when the mail could not be processed.
+	Event     string
+	Direction policy.Direction
+	// Identity is the name of the one that signed, "" for none.
+	Identity string
+	// Result is the verdict on an inbound mail's signature.
+	Result *verdict.Result
+	// Why lists what decided, in order.
+	Why []string
+	// Err is why the mail could not be processed; it is for our log only.
+	Err error
+	// Facts is what was decided on.
+	Facts policy.Facts
+}
+
+// Handle decides on a mail and logs the one line that says so. The error is
+// always nil: what went wrong is part of the verdict.
+func (g *Gateway) Handle(ctx context.Context, m *message.Message) (message.Verdict, error) {
+	start := g.c.Now()
+	o := g.Decide(ctx, m)
+	g.log(ctx, m, o, g.c.Now().Sub(start))
+	return o.Verdict, nil
+}
+
+// Decide decides on a mail and changes nothing anywhere.
+func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
+	f := g.facts(m)
+	p := g.c.Policy.Decide(f)
+	o := Outcome{Direction: p.Direction, Why: p.Why, Facts: f}
+	switch {
+	case p.Sign:
+		g.sign(ctx, m, p, &o)
+	case p.Direction == policy.Outbound:
+		o.pass()
+	default:
+		g.verify(ctx, m, &o)
+	}
+	return o
+}
+
+// pass lets a mail go as it is.
+func (o *Outcome) pass() {
+	o.Event = "passed"
+	o.Verdict = message.Verdict{Action: message.Accept}
+}
+
+// fail gives up on a mail. Its text for the other side comes from the table of
+// faults and names nothing of ours.
+func (o *Outcome) fail(err error, action message.Action) {
+	kind := fault.Of(err)
+	code, enhanced, text := kind.Reply()
+	if !kind.Temporary() && action == message.Defer {
+		action = message.Reject // trying again would never help
+	}
+	v := message.Verdict{Action: action, Reply: message.Reply{Text: text}}
+	switch {
+	case action == message.Reject && kind.Temporary():
+		v.Reply = message.Reply{Code: 554, Enhanced: "5.3.0", Text: "message cannot be processed"}
+	case action == message.Reject, action == message.Defer:
+		v.Reply = message.Reply{Code: code, Enhanced: enhanced, Text: text}
+	}
+	o.Event, o.Verdict, o.Err = events[action], v, err
+	o.Why = append(o.Why, kind.String())
+}
+
+var events = map[message.Action]string{
+	message.Defer: "deferred", message.Accept: "passed", message.Reject: "rejected",
+	message.Discard: "discarded", message.Quarantine: "quarantined",
+}
+
+// sign signs a mail of ours. What has no identity, is signed already or cannot
+// be signed leaves as it came, with the reason in the log; only a fault of
+// ours holds it back.
+func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o *Outcome) {
+	unsigned := func(why string) {
+		o.Why = append(o.Why, why)
+		o.pass()
+	}
+	now := g.c.Now()
+	id, err := g.c.Identities.For(p.Signer, now)
+	if err != nil {
+		unsigned(err.Error())
+		return
+	}
+	opts := g.c.Sign
+	opts.Identity, opts.Spool, opts.Limits = id, g.c.Spool, g.c.Limits
+	opts.Now = func() time.Time { return now }
+	edits, err := smime.Sign(m, opts)
+	var cannot *smime.UnsignableError
+	var limit *message.LimitError
+	switch {
+	case errors.Is(err, smime.ErrProtected):
+		unsigned("mail is signed or encrypted already")
+	case errors.As(err, &cannot):
+		unsigned(cannot.Error())
+	case errors.As(err, &limit):
+		unsigned(limit.Error())
+	case err == nil && ctx.Err() != nil:
+		message.Verdict{Edits: edits}.Close()
+		o.fail(fmt.Errorf("sign: %w: %w", fault.Timeout, context.Cause(ctx)), message.Defer)
+	case err != nil:
+		o.fail(fmt.Errorf("sign: %w", classify(err)), message.Defer)
+	default:
+		o.Event, o.Identity = "signed", id.Name
+		o.Verdict = message.Verdict{Action: message.Accept, Edits: edits}
+	}
+}
+
+// verify says what the signature of a mail is worth and takes away what others
+// said in our name.
+func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
+	report, err := smime.Verify(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool})
+	if limit := new(message.LimitError); errors.As(err, &limit) {
+		// Nobody can say what such a mail is; it is no fault of ours.
+		report, err = &smime.Report{Err: &smime.Problem{Class: smime.TooLarge, Reason: limit.Error()}}, nil
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		o.fail(fmt.Errorf("verify: %w", classify(err)), g.c.OnError)
+		if a := o.Verdict.Action; a == message.Accept || a == message.Quarantine {
+			// It is delivered unchecked: then at least nobody else says in our
+			// name that it was.
+			o.Result = &verdict.Result{Status: verdict.TempError, Reason: "mail could not be processed"}
+			o.Verdict.Edits = g.results(m.Header, *o.Result)
+		}
+		return
+	}
+	r := verdict.Judge(report, verdict.Question{
+		From: o.Facts.From, FromProblem: o.Facts.FromProblem, Anchors: g.c.Anchors, At: g.c.Now(),
+	})
+	o.Event, o.Result = "verified", &r
+	o.Verdict = message.Verdict{Action: message.Accept, Edits: g.results(m.Header, r)}
+}
+
+// results replaces what the mail says in our name by what we say.
+func (g *Gateway) results(h message.Header, r verdict.Result) []message.Edit {
+	var edits []message.Edit
+	for _, n := range verdict.Ours(h, g.c.AuthservID, g.c.EarlierMilters) {
+		edits = append(edits, message.DropField{Name: verdict.FieldName, Occurrence: n})
+	}
+	return append(edits, message.AddField{Field: message.NewField(verdict.FieldName, r.Folded(g.c.AuthservID))})
+}
+
+// classify gives an error from below its kind of fault.
+func classify(err error) error {
+	switch {
+	case errors.Is(err, spool.ErrTooLarge):
+		return fmt.Errorf("%w: %w", fault.TooLarge, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: %w", fault.Timeout, err)
+	}
+	return fmt.Errorf("%w: %w", fault.Storage, err)
+}

@@ -1,0 +1,164 @@
+package verdict
+
+import (
+	"crypto/x509"
+	"errors"
+	"strings"
+	"time"
+
+	"mailseal/internal/mailaddr"
+	"mailseal/internal/pki"
+	"mailseal/internal/trust"
+	"mailseal/smime"
+	"mailseal/smime/cms"
+)
+
+// A Question is what a signature is held against.
+type Question struct {
+	// From is the addresses of all From fields; FromProblem says why they
+	// cannot be read.
+	From        []mailaddr.Address
+	FromProblem string
+	// NoAddressCheck leaves From out of it: `verify -no-address-check`.
+	NoAddressCheck bool
+	Anchors        *trust.Anchors
+	// At is the present time, never the signer's.
+	At time.Time
+}
+
+// Judge gives the verdict on what smime found. It is pass only if every signer
+// is good, trusted and the one author.
+func Judge(r *smime.Report, q Question) Result {
+	if r.Err != nil {
+		result := Result{Status: Neutral, Reason: "signature cannot be processed", Part: r.Part}
+		if p := new(smime.Problem); errors.As(r.Err, &p) {
+			result.Status, result.Reason = problems[p.Class], p.Reason
+		}
+		return result
+	}
+	if !r.Kind.Signed() {
+		return Result{Status: None}
+	}
+	if len(r.Signers) == 0 {
+		return Result{Status: PermError, Reason: "signature has no signer", Part: r.Part}
+	}
+	var result Result
+	for i, s := range r.Signers {
+		one := q.signer(s.Result, r.Certificates)
+		if i == 0 || worse[one.Status] > worse[result.Status] {
+			result = one
+		}
+	}
+	result.Part = r.Part
+	return result
+}
+
+// problems maps what is wrong with a signed mail as a whole.
+var problems = map[smime.Class]Status{
+	smime.BadStructure:  Neutral, // syntax errors
+	smime.Unsupported:   Neutral, // cannot be processed by us
+	smime.TooLarge:      Neutral,
+	smime.NoSigner:      PermError,
+	smime.Contradiction: PermError, // says two things at once
+}
+
+// faults maps what is wrong with one signer.
+var faults = []struct {
+	err    error
+	status Status
+	reason string
+}{
+	{cms.ErrDigest, Fail, "content was changed after it was signed"},
+	{cms.ErrSignature, Fail, "signature does not match the certificate"},
+	{cms.ErrNoCertificate, PermError, "signer's certificate is not in the mail"},
+	{cms.ErrAttributes, PermError, "signed attributes break the rules"},
+	{cms.ErrUnsupported, Neutral, "algorithm is not supported"},
+	{cms.ErrWeak, Policy, "algorithm or key is too weak"},
+	{cms.ErrMalformed, Neutral, "signature is malformed"},
+}
+
+// signer judges one of them.
+func (q Question) signer(s cms.SignerResult, certificates []*x509.Certificate) Result {
+	var r Result
+	if s.Certificate != nil {
+		r.name(s.Certificate, q.identifier(s.Certificate))
+	}
+	// Weakness is looked at last: a broken signature is broken, however weak.
+	if s.Err != nil && !errors.Is(s.Err, cms.ErrWeak) {
+		r.Status, r.Reason = fault(s.Err)
+		return r
+	}
+	if _, err := q.Anchors.Path(s.Certificate, certificates, q.At); err != nil {
+		r.Status, r.Reason = Fail, err.Error()
+		if e := new(trust.Error); errors.As(err, &e) {
+			r.Reason = string(e.Reason)
+		}
+		return r
+	}
+	if why := q.address(s.Certificate); why != "" {
+		r.Status, r.Reason = Policy, why
+		return r
+	}
+	if s.Err != nil {
+		r.Status, r.Reason = fault(s.Err)
+		return r
+	}
+	r.Status = Pass
+	return r
+}
+
+func fault(err error) (Status, string) {
+	for _, f := range faults {
+		if errors.Is(err, f.err) {
+			return f.status, f.reason
+		}
+	}
+	return Neutral, "signature cannot be processed"
+}
+
+// address says why the certificate is not the one author's, "" when it is.
+func (q Question) address(c *x509.Certificate) string {
+	switch {
+	case q.NoAddressCheck:
+		return ""
+	case q.FromProblem != "":
+		return q.FromProblem
+	case len(q.From) != 1:
+		return "From has several addresses"
+	}
+	texts := pki.Addresses(c)
+	for _, text := range texts {
+		if a, err := mailaddr.Parse(text); err == nil && same(a, q.From[0]) {
+			return ""
+		}
+	}
+	if len(texts) == 0 {
+		return "certificate has no e-mail address"
+	}
+	return "certificate is not for the From address"
+}
+
+// same compares the address in a certificate with From: the domain without
+// case; the local part too, as RFC 8550 section 3 advises.
+func same(a, b mailaddr.Address) bool {
+	return a.Domain == b.Domain && strings.EqualFold(a.Local, b.Local)
+}
+
+// identifier is the address that names the signer: the one that is From's, else
+// the first that is an address at all.
+func (q Question) identifier(c *x509.Certificate) string {
+	var first string
+	for _, text := range pki.Addresses(c) {
+		a, err := mailaddr.Parse(text)
+		if err != nil {
+			continue
+		}
+		if len(q.From) == 1 && same(a, q.From[0]) {
+			return a.String()
+		}
+		if first == "" {
+			first = a.String()
+		}
+	}
+	return first
+}
