@@ -1,0 +1,102 @@
+package ca
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// opensslConf is the configuration with which `openssl ca` works on a folder.
+// The sections that bear the profiles' names serve `openssl ca -extensions`.
+func opensslConf(dir string) ([]byte, error) {
+	if strings.ContainsFunc(dir, unicode.IsControl) {
+		return nil, fmt.Errorf("folder %q: control characters in its name", dir)
+	}
+	// conf(5): these have a meaning inside a value.
+	quoted := strings.NewReplacer(`\`, `\\`, `$`, `\$`, `#`, `\#`, `"`, `\"`, `'`, `\'`, "`", "\\`").Replace(dir)
+	return []byte(strings.Replace(confText, "DIR", quoted, 1)), nil
+}
+
+const confText = `# For the openssl command, as in: openssl ca -config openssl.cnf -extensions host -in host.csr
+# mailseal does not read this file. Do not run openssl ca while mailseal issues: it takes no lock.
+
+[ ca ]
+default_ca = CA_default
+
+[ CA_default ]
+dir              = DIR
+certificate      = $dir/cacert.pem
+private_key      = $dir/private/cakey.pem
+database         = $dir/index.txt
+new_certs_dir    = $dir/newcerts
+serial           = $dir/serial
+rand_serial      = yes
+crlnumber        = $dir/crlnumber
+crl              = $dir/crl.pem
+default_md       = default
+default_days     = 397
+default_crl_days = 30
+policy           = policy_anything
+preserve         = no
+unique_subject   = no
+copy_extensions  = copy
+x509_extensions  = host
+crl_extensions   = crl
+name_opt         = ca_default
+cert_opt         = ca_default
+
+[ policy_anything ]
+countryName            = optional
+stateOrProvinceName    = optional
+localityName           = optional
+organizationName       = optional
+organizationalUnitName = optional
+commonName             = supplied
+emailAddress           = optional
+
+# The subject alternative names come from the request (copy_extensions).
+[ host ]
+basicConstraints       = critical, CA:FALSE
+keyUsage               = critical, digitalSignature, keyEncipherment
+extendedKeyUsage       = serverAuth, clientAuth
+subjectKeyIdentifier   = hash
+authorityKeyIdentifier = keyid:always
+
+[ user ]
+basicConstraints       = critical, CA:FALSE
+keyUsage               = critical, digitalSignature, nonRepudiation, keyEncipherment
+extendedKeyUsage       = emailProtection
+subjectKeyIdentifier   = hash
+authorityKeyIdentifier = keyid:always
+
+[ gateway ]
+basicConstraints       = critical, CA:FALSE
+keyUsage               = critical, digitalSignature, nonRepudiation, keyEncipherment
+extendedKeyUsage       = emailProtection
+subjectKeyIdentifier   = hash
+authorityKeyIdentifier = keyid:always
+
+[ client ]
+basicConstraints       = critical, CA:FALSE
+keyUsage               = critical, digitalSignature
+extendedKeyUsage       = clientAuth
+subjectKeyIdentifier   = hash
+authorityKeyIdentifier = keyid:always
+
+[ sub-ca ]
+basicConstraints       = critical, CA:TRUE, pathlen:0
+keyUsage               = critical, keyCertSign, cRLSign
+subjectKeyIdentifier   = hash
+authorityKeyIdentifier = keyid:always
+
+[ crl ]
+authorityKeyIdentifier = keyid:always
+
+[ req ]
+distinguished_name = req_name
+string_mask        = utf8only
+utf8               = yes
+
+[ req_name ]
+commonName = Common name
+`

@@ -1,0 +1,109 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"strings"
+)
+
+// A Profile is what a certificate is for.
+type Profile int
+
+// The profiles. A Request has to choose: there is no default.
+const (
+	// User signs, and is encrypted to, for mail addresses.
+	User Profile = iota + 1
+	// Gateway signs, and is encrypted to, for mail domains.
+	Gateway
+	// Host is a server, and the client that a mail server is to its peers.
+	Host
+	// Client only proves who it is.
+	Client
+	// SubCA issues certificates, but no other CA's.
+	SubCA
+)
+
+// A rule is what all certificates of a profile have.
+type rule struct {
+	name    string
+	days    int // by default
+	maxDays int
+	usage   []x509.ExtKeyUsage
+	// sign is the key usage of every key; encrypt says that keys which can
+	// have theirs too.
+	sign    x509.KeyUsage
+	encrypt bool
+	names   names // those that may stand in the SAN
+	named   bool  // one must
+	hostCN  bool  // the common name is a host name or an address
+	isCA    bool
+}
+
+// names are the kinds of subject alternative names.
+type names struct{ emails, hosts, addresses bool }
+
+func (n names) String() string {
+	var kinds []string
+	for _, k := range []struct {
+		has  bool
+		name string
+	}{{n.emails, "an e-mail address"}, {n.hosts, "a host or domain name"}, {n.addresses, "an IP address"}} {
+		if k.has {
+			kinds = append(kinds, k.name)
+		}
+	}
+	return strings.Join(kinds, " or ")
+}
+
+const signAndCommit = x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment // alias nonRepudiation
+
+// 825 days are the most that clients take (CA/Browser Forum, S/MIME baseline
+// section 6.3.2; Apple for servers of private CAs).
+var rules = map[Profile]rule{
+	User: {name: "user", days: 730, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+		sign: signAndCommit, encrypt: true, names: names{emails: true}, named: true},
+	Gateway: {name: "gateway", days: 730, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+		sign: signAndCommit, encrypt: true, names: names{emails: true, hosts: true}, named: true},
+	Host: {name: "host", days: 397, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		sign: x509.KeyUsageDigitalSignature, encrypt: true, names: names{hosts: true, addresses: true}, named: true, hostCN: true},
+	Client: {name: "client", days: 730, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		sign: x509.KeyUsageDigitalSignature, names: names{emails: true, hosts: true}},
+	SubCA: {name: "sub-ca", days: 3650, maxDays: maxCADays,
+		sign: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, isCA: true},
+}
+
+func (p Profile) String() string {
+	if r, ok := rules[p]; ok {
+		return r.name
+	}
+	return fmt.Sprintf("profile(%d)", int(p))
+}
+
+// ParseProfile reads a profile's name, as "user" or "sub-ca".
+func ParseProfile(s string) (Profile, error) {
+	for p, r := range rules {
+		if s == r.name {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("profile %q: want user, gateway, host, client or sub-ca", s)
+}
+
+// keyUsage is what a key may do under the rule. keyEncipherment is RSA's;
+// elliptic curves agree on keys instead and must not have it (RFC 8813
+// section 3), and Ed25519 does neither (RFC 8410 section 5).
+func (r rule) keyUsage(pub crypto.PublicKey) x509.KeyUsage {
+	if !r.encrypt {
+		return r.sign
+	}
+	switch pub.(type) {
+	case *rsa.PublicKey:
+		return r.sign | x509.KeyUsageKeyEncipherment
+	case ed25519.PublicKey:
+		return r.sign
+	}
+	return r.sign | x509.KeyUsageKeyAgreement
+}

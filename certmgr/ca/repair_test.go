@@ -1,0 +1,212 @@
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// weakKey is a public key of 1024 bits, which crypto/rsa no longer makes.
+func weakKey(t *testing.T) crypto.PublicKey {
+	t.Helper()
+	n := new(big.Int).Lsh(big.NewInt(1), 1023)
+	return &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: 65537}
+}
+
+// What a writer that was killed left is completed or forgotten by the next.
+func TestRepair(t *testing.T) {
+	tests := []struct {
+		name string
+		// leave makes of a folder with a whole certificate what a crash leaves.
+		leave func(t *testing.T, c *CA, cert, index string)
+		kept  bool // the certificate is in the folder afterwards
+	}{
+		{"before the signature", func(t *testing.T, c *CA, cert, index string) {
+			os.Remove(cert)
+			writeFile(t, c.path(indexFile), "")
+		}, false},
+		{"in the certificate's file", func(t *testing.T, c *CA, cert, index string) {
+			os.Remove(cert)
+			writeFile(t, c.path(indexFile), "")
+			writeFile(t, filepath.Join(c.path(newCerts), "."+filepath.Base(cert)+".123.tmp"), "half")
+		}, false},
+		{"before the index", func(t *testing.T, c *CA, cert, index string) {
+			writeFile(t, c.path(indexFile), "")
+		}, true},
+		{"in the index", func(t *testing.T, c *CA, cert, index string) {
+			writeFile(t, c.path(indexFile), index[:len(index)/2])
+		}, true},
+		{"before the newline", func(t *testing.T, c *CA, cert, index string) {
+			writeFile(t, c.path(indexFile), strings.TrimSuffix(index, "\n"))
+		}, true},
+		{"before the intent went", func(t *testing.T, c *CA, cert, index string) {}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCA(t)
+			first := issue(t, c, alice).Certificate
+			index, err := os.ReadFile(c.path(indexFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.leave(t, c, c.newCert(first), string(index))
+			if err := c.writeIntent(first); err != nil {
+				t.Fatal(err)
+			}
+			second := issue(t, c, alice).Certificate
+			want := []string{serialHex(second.SerialNumber)}
+			if tt.kept {
+				want = []string{serialHex(first.SerialNumber), want[0]}
+			}
+			wantCertificates(t, c, want)
+		})
+	}
+}
+
+func TestRepairLeavesAloneWhatItDoesNotKnow(t *testing.T) {
+	c := newCA(t)
+	first := issue(t, c, alice).Certificate
+	if err := c.writeIntent(first); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, c.path(indexFile), "V\tsomebody's work")
+	if _, err := c.Issue(alice); err == nil || !strings.Contains(err.Error(), "index.txt: the last line has no end") {
+		t.Errorf("Issue: %v", err)
+	}
+	wantFile(t, c, indexFile, "V\tsomebody's work")
+	writeFile(t, c.path(intentFile), "rubbish")
+	if _, err := c.Issue(alice); err == nil || !strings.Contains(err.Error(), "not a draft") {
+		t.Errorf("Issue: %v", err)
+	}
+}
+
+// A number that is taken is not used again, not even when index.txt is gone.
+func TestSerialIsNeverUsedTwice(t *testing.T) {
+	c := newCA(t)
+	c.rand = repeated{0x5A}
+	first := issue(t, c, alice).Certificate
+	writeFile(t, c.path(indexFile), "")
+	if _, err := c.Issue(Request{Profile: Host, Subject: Subject{CommonName: "mx.example"}, Key: P256}); err == nil || !strings.Contains(err.Error(), "exists") {
+		t.Errorf("Issue: %v", err)
+	}
+	b, err := os.ReadFile(c.newCert(first))
+	if err != nil || !bytes.Equal(b, certPEM(first)) {
+		t.Errorf("the first certificate was replaced, %v", err)
+	}
+	wantFile(t, c, indexFile, "")
+	if _, err := os.Stat(c.path(intentFile)); err == nil {
+		t.Error("the intent was left")
+	}
+}
+
+// repeated is a source of one byte.
+type repeated struct{ b byte }
+
+func (r repeated) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = r.b
+	}
+	return len(p), nil
+}
+
+func TestUniqueSubject(t *testing.T) {
+	for _, attr := range []string{"unique_subject = yes\n", "unique_subject=1\n", "# nothing\n"} {
+		c := newCA(t)
+		writeFile(t, c.path(attrFile), attr)
+		issue(t, c, alice)
+		if _, err := c.Issue(alice); err == nil || !strings.Contains(err.Error(), "unique_subject") {
+			t.Errorf("%q: %v", attr, err)
+		}
+		writeFile(t, c.path(attrFile), "unique_subject = no\n")
+		issue(t, c, alice)
+	}
+}
+
+const writerEnv = "MAILSEAL_TEST_WRITER"
+
+// TestWriter is the other process of TestTwoWriters.
+func TestWriter(t *testing.T) {
+	dir := os.Getenv(writerEnv)
+	if dir == "" {
+		t.Skip("only runs as a part of TestTwoWriters")
+	}
+	write(t, dir, 10)
+}
+
+func write(t *testing.T, dir string, n int) {
+	c, err := Open(dir, OpenOptions{})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for i := range n {
+		r := alice
+		r.Emails = []string{"user" + strconv.Itoa(i) + "@corp.example"}
+		if _, err := c.Issue(r); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTwoWriters(t *testing.T) {
+	c := newCA(t)
+	var writers sync.WaitGroup
+	for range 2 {
+		writers.Go(func() { write(t, c.Dir(), 10) })
+		writers.Go(func() {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestWriter$")
+			cmd.Env = append(os.Environ(), writerEnv+"="+c.Dir())
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("the other process: %v\n%s", err, out)
+			}
+		})
+	}
+	writers.Wait()
+	entries, err := os.ReadDir(c.path(newCerts))
+	if err != nil || len(entries) != 40 {
+		t.Fatalf("%d certificates, %v; want 40", len(entries), err)
+	}
+	seen := map[string]bool{}
+	if err := c.eachEntry(func(e entry) error { seen[e.serial] = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !seen[strings.TrimSuffix(e.Name(), ".pem")] {
+			t.Errorf("%s is not in the index", e.Name())
+		}
+	}
+}
+
+// wantCertificates checks index and newcerts, in the order of the index, and
+// that nothing else is left.
+func wantCertificates(t *testing.T, c *CA, serials []string) {
+	t.Helper()
+	var got []string
+	if err := c.eachEntry(func(e entry) error { got = append(got, e.serial); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(serials) {
+		t.Errorf("index has %v, want %v", got, serials)
+	}
+	entries, err := os.ReadDir(c.path(newCerts))
+	if err != nil || len(entries) != len(serials) {
+		t.Errorf("newcerts has %v, %v; want %v", entries, err, serials)
+	}
+	for _, s := range serials {
+		if _, err := os.Stat(filepath.Join(c.path(newCerts), s+".pem")); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(c.path(intentFile)); err == nil {
+		t.Error("the intent is still there")
+	}
+}
