@@ -1,10 +1,24 @@
-// Package pki is certificates and private keys as files and bytes.
+// Package pki reads certificates and private keys as the files that they are
+// kept in: PEM with everything in it, PKCS #12 as phones and mail programs
+// export it, DER. It judges neither time nor trust: an expired certificate is
+// read like any other.
+//
+// A postmaster puts NAME.p12 and NAME.pass, or NAME.pem, into a folder;
+// ReadIdentities makes identities of them, each with its chain in order. What
+// is wrong with a file is said so that it can be mended: which file, which
+// part, and the command that converts it.
+//
+// RFC 5280 (certificates), RFC 5958 and RFC 8018 (PKCS #8, PKCS #5), RFC 7292
+// and RFC 9579 (PKCS #12), RFC 7468 (PEM), RFC 8550 section 3 (addresses).
 package pki
 
 import (
 	"crypto"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 )
 
 // An Identity is a certificate with its private key and the certificates
@@ -21,23 +35,35 @@ type Identity struct {
 	Chain []*x509.Certificate
 }
 
-// ErrPassphrase: the key is encrypted and the passphrase is missing or wrong.
-var ErrPassphrase = errors.New("wrong passphrase")
+var (
+	// ErrPassphrase: the passphrase does not open the key.
+	ErrPassphrase = errors.New("wrong passphrase")
+	// ErrNoPassphrase: the key is encrypted and no passphrase was given.
+	ErrNoPassphrase = errors.New("the key is encrypted and needs its passphrase")
+)
 
-var errSoon = errors.New("not written yet")
+// Bounds on what is read. Files come from administrators, and sooner or later
+// from whoever may upload one.
+const (
+	maxIdentity     = 1 << 20  // bytes of a file with a key
+	maxCertificates = 16 << 20 // bytes of a file of certificates: system bundles have 300 KiB
+	maxPassphrase   = 1 << 10
+	maxBlocks       = 10000 // PEM blocks in a file
+)
 
-func ParseIdentity(data, passphrase []byte) (Identity, error) { return Identity{}, errSoon }
-
-func ReadIdentity(path string, passphrase []byte) (Identity, error) { return Identity{}, errSoon }
-
-// ReadIdentities reads a folder of NAME.pem, or NAME.p12 (.pfx), each with its
-// passphrase in NAME.pass where it has one.
-func ReadIdentities(dir string) ([]Identity, error) { return nil, errSoon }
-
-func ReadCertificates(path string) ([]*x509.Certificate, error) { return nil, errSoon }
-
-func ParseCertificates(data []byte) ([]*x509.Certificate, error) { return nil, errSoon }
-
-func CheckKeyMode(path string) error { return errSoon }
-
-func Addresses(c *x509.Certificate) []string { return nil }
+// readFile reads a regular file of at most limit bytes. Its errors name it.
+func readFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes; this cannot be a certificate or key", path, limit)
+	}
+	return data, nil
+}
