@@ -14,20 +14,26 @@
 // certificate's key signed exactly this content.
 //
 // RFC 5652 (CMS), RFC 5754 (SHA-2), RFC 4055 and 4056 (RSA-PSS), RFC 5753 (ECDSA), RFC 8419 (Ed25519), RFC 5035 (signing
-// certificate attribute), RFC 8551 (S/MIME 4.0), RFC 6211 (algorithm protection), RFC 5083, RFC 3274 (described only).
+// certificate attribute), RFC 8551 (S/MIME 4.0), RFC 6211 (algorithm protection); RFC 5083 and RFC 3274 are described only.
 package cms
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"io"
+
+	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/ber"
 )
 
 // Why an object could not be read. Errors of the given reader and writer come through as they are.
 var (
-	ErrMalformed = errors.New("malformed CMS")
-	ErrLimit     = errors.New("CMS object passes a limit")
+	ErrMalformed = ber.ErrMalformed
+	ErrLimit     = ber.ErrLimit
 	ErrContent   = errors.New("signed-data carries its own content")
 )
 
@@ -36,7 +42,7 @@ var (
 	ErrNoCertificate = errors.New("no certificate of the signer")
 	ErrDigest        = errors.New("content is not what was signed")
 	ErrSignature     = errors.New("signature does not verify")
-	ErrUnsupported   = errors.New("unsupported algorithm or content")
+	ErrUnsupported   = errors.New("unsupported")
 	ErrAttributes    = errors.New("signed attributes break the rules")
 	// ErrWeak: everything verifies, but with a SHA-1 digest or an RSA key below 2048 bits.
 	ErrWeak = errors.New("weak algorithm or key")
@@ -48,9 +54,29 @@ type Limits struct {
 	Elements     int   // elements in all, pieces of a chunked string not counted: 65536
 	Kept         int64 // bytes of certificates, CRLs and signers held in memory, together: 4 MiB
 	Object       int64 // bytes of one of them: 1 MiB
-	Certificates int   // 200
+	Certificates int   // certificates, and CRLs: 200 each
 	Signers      int   // 16
-	Attributes   int   // of one signer: 64
+	Attributes   int   // of one signer, signed and unsigned each: 64
+}
+
+func (l Limits) orDefault() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.Depth, 64)
+	set(&l.Elements, 1<<16)
+	set(&l.Certificates, 200)
+	set(&l.Signers, 16)
+	set(&l.Attributes, 64)
+	if l.Kept <= 0 {
+		l.Kept = 4 << 20
+	}
+	if l.Object <= 0 {
+		l.Object = 1 << 20
+	}
+	return l
 }
 
 // ReadOptions say where content goes and how much may be read.
@@ -62,16 +88,141 @@ type ReadOptions struct {
 }
 
 // Identify reads the content type of a ContentInfo and no more of it.
-func Identify(r io.Reader) (asn1.ObjectIdentifier, error) { return nil, ErrUnsupported }
+func Identify(r io.Reader) (asn1.ObjectIdentifier, error) {
+	return newObject(r, ReadOptions{}).open()
+}
 
-// Content types of RFC 5652 and its kin.
-var (
-	OIDData              = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
-	OIDSignedData        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
-	OIDEnvelopedData     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 3}
-	OIDDigestedData      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 5}
-	OIDEncryptedData     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 6}
-	OIDAuthData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 2}
-	OIDCompressedData    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 9}
-	OIDAuthEnvelopedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 23}
-)
+// object is a ContentInfo being read, and what of it was put into memory.
+type object struct {
+	*ber.Reader
+	limits  Limits
+	content io.Writer
+	parse   func([]byte) (*x509.Certificate, error)
+	kept    int64
+}
+
+func newObject(r io.Reader, o ReadOptions) *object {
+	l := o.Limits.orDefault()
+	p := &object{
+		Reader:  ber.NewReader(r, ber.Limits{Depth: l.Depth, Elements: l.Elements}),
+		limits:  l,
+		content: o.Content,
+		parse:   o.ParseCertificate,
+	}
+	if p.parse == nil {
+		p.parse = x509.ParseCertificate
+	}
+	return p
+}
+
+// open goes to the content of the ContentInfo (RFC 5652 section 3) and returns its type.
+func (p *object) open() (asn1.ObjectIdentifier, error) {
+	if err := p.enter(ber.Sequence); err != nil {
+		return nil, err
+	}
+	oid, err := p.oid()
+	if err != nil {
+		return nil, err
+	}
+	return oid, p.enter(ber.Context(0))
+}
+
+// close checks that nothing follows the content, nor the ContentInfo.
+func (p *object) close() error {
+	if err := p.Leave(); err != nil {
+		return err
+	}
+	if err := p.Leave(); err != nil {
+		return err
+	}
+	return p.End()
+}
+
+// must returns the next element; there has to be one.
+func (p *object) must() (ber.Header, error) {
+	h, err := p.Next()
+	if err == io.EOF {
+		err = p.Malformed("an element is missing")
+	}
+	return h, err
+}
+
+// expect goes to the next element, which has to have that tag.
+func (p *object) expect(t ber.Tag) error {
+	h, err := p.must()
+	if err == nil && h.Tag != t {
+		err = p.Malformed(fmt.Sprintf("element with tag %v where %v belongs", h.Tag, t))
+	}
+	return err
+}
+
+func (p *object) enter(t ber.Tag) error {
+	if err := p.expect(t); err != nil {
+		return err
+	}
+	return p.Enter()
+}
+
+// raw takes the current element into memory as received, within what may be kept.
+func (p *object) raw() ([]byte, error) {
+	b, err := p.Raw(min(p.limits.Object, p.limits.Kept-p.kept))
+	p.kept += int64(len(b))
+	return b, err
+}
+
+// der takes the current element into memory in DER.
+func (p *object) der() ([]byte, error) {
+	b, err := p.DER(min(p.limits.Object, p.limits.Kept-p.kept))
+	p.kept += int64(len(b))
+	return b, err
+}
+
+// version reads a CMSVersion.
+func (p *object) version() (int, error) {
+	if err := p.expect(ber.Integer); err != nil {
+		return 0, err
+	}
+	der, err := p.der()
+	if err != nil {
+		return 0, err
+	}
+	v, s := 0, input(der)
+	if !s.ReadASN1Integer(&v) {
+		return 0, p.Malformed("version is not a small number")
+	}
+	return v, nil
+}
+
+// oid reads an OBJECT IDENTIFIER.
+func (p *object) oid() (asn1.ObjectIdentifier, error) {
+	if err := p.expect(ber.OID); err != nil {
+		return nil, err
+	}
+	der, err := p.der()
+	if err != nil {
+		return nil, err
+	}
+	s := input(der)
+	oid, ok := readOID(&s)
+	if !ok {
+		return nil, p.Malformed("malformed object identifier")
+	}
+	return oid, nil
+}
+
+// algorithm reads the current element, an AlgorithmIdentifier.
+func (p *object) algorithm(h ber.Header) (a pkix.AlgorithmIdentifier, err error) {
+	if h.Tag.Class == ber.Universal && h.Tag != ber.Sequence {
+		return a, p.Malformed("something else where an algorithm belongs")
+	}
+	encoded, err := p.der()
+	if err != nil {
+		return a, err
+	}
+	s := input(encoded)
+	a, ok := readAlgorithm(&s, der.Tag(encoded[0]))
+	if !ok {
+		return a, p.Malformed("malformed algorithm identifier")
+	}
+	return a, nil
+}

@@ -1,10 +1,25 @@
 package cms
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/ber"
 )
 
 // Signer is who signs and how. Only Certificate and Key are needed.
@@ -12,18 +27,219 @@ type Signer struct {
 	Certificate *x509.Certificate
 	Key         crypto.Signer
 	Chain       []*x509.Certificate // sent along; self-signed ones are left out
-	Digest      crypto.Hash         // 0: by the key; Ed25519 always signs with SHA-512 (RFC 8419)
+	Digest      crypto.Hash         // 0: by the key. Ed25519 always signs with SHA-512 (RFC 8419 section 3.1)
 	PSS         bool                // RSA: RSASSA-PSS instead of PKCS #1 v1.5
 	SigningTime time.Time           // zero: no signingTime attribute
 }
 
 // Hash is the digest that the signer will use, for micalg.
-func (s Signer) Hash() (crypto.Hash, error) { return 0, ErrUnsupported }
+func (s Signer) Hash() (crypto.Hash, error) {
+	m, err := s.method()
+	return m.digest, err
+}
 
 // SignDetached returns a ContentInfo with a SignedData over content that does not contain it.
-func SignDetached(content io.Reader, s ...Signer) (der []byte, err error) { return nil, ErrUnsupported }
+func SignDetached(content io.Reader, s ...Signer) (der []byte, err error) {
+	prefix, suffix, err := sign(content, -1, s)
+	return append(prefix, suffix...), err
+}
 
 // SignOpaque returns what stands before and after content in a SignedData that contains it: DER = prefix + content + suffix.
+// The content is read here to be hashed; the caller writes the same size octets between the two.
 func SignOpaque(content io.Reader, size int64, s ...Signer) (prefix, suffix []byte, err error) {
-	return nil, nil, ErrUnsupported
+	if size < 0 {
+		return nil, nil, errors.New("size of the content to sign is negative")
+	}
+	return sign(content, size, s)
+}
+
+// sign makes a SignedData of content of size octets, or a detached one if size is negative.
+func sign(content io.Reader, size int64, signers []Signer) (prefix, suffix []byte, err error) {
+	if len(signers) == 0 {
+		return nil, nil, errors.New("no signer")
+	}
+	methods := make([]method, len(signers))
+	var hashes []crypto.Hash
+	for i, s := range signers {
+		if methods[i], err = s.method(); err != nil {
+			return nil, nil, err
+		}
+		if !slices.Contains(hashes, methods[i].digest) {
+			hashes = append(hashes, methods[i].digest)
+		}
+	}
+	d, err := digestContent(content, nil, hashes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if size >= 0 && d.size != size {
+		return nil, nil, fmt.Errorf("content to sign has %d octets, not %d", d.size, size)
+	}
+	infos := make([][]byte, len(signers))
+	for i, s := range signers {
+		if infos[i], err = s.signerInfo(methods[i], d.sums[methods[i].digest]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return assemble(size, hashes, signers, infos)
+}
+
+// method is how a signer signs.
+type method struct {
+	digest     crypto.Hash
+	options    crypto.SignerOpts
+	identifier []byte // AlgorithmIdentifier of the signature
+}
+
+// method checks the signer and chooses.
+func (s Signer) method() (m method, err error) {
+	if s.Certificate == nil || s.Key == nil {
+		return m, errors.New("signer without certificate or key")
+	}
+	public, ok := s.Key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(s.Certificate.PublicKey) {
+		return m, fmt.Errorf("key does not belong to the certificate of %s", s.Certificate.Subject)
+	}
+	if m.digest = s.digest(); m.digest != crypto.SHA256 && m.digest != crypto.SHA384 && m.digest != crypto.SHA512 {
+		return m, fmt.Errorf("%w digest to sign with: %v; want SHA-256, SHA-384 or SHA-512", ErrUnsupported, m.digest)
+	}
+	m.options = m.digest
+	switch k := s.Certificate.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if bits := k.N.BitLen(); bits < goodRSA || bits > maxRSA {
+			return m, fmt.Errorf("RSA key of %d bits: sign with one of %d to %d", bits, goodRSA, maxRSA)
+		}
+		m.identifier = algorithm(oidRSA, asn1.NullBytes)
+		if s.PSS {
+			m.options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: m.digest}
+			m.identifier = pssAlgorithm(m.digest)
+		}
+	case *ecdsa.PublicKey:
+		switch k.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+			m.identifier = algorithm(ecdsaWith(m.digest), nil)
+		default:
+			return m, fmt.Errorf("%w elliptic curve to sign with: %s", ErrUnsupported, k.Curve.Params().Name)
+		}
+	case ed25519.PublicKey:
+		m.options, m.identifier = crypto.Hash(0), algorithm(oidEd25519, nil)
+	default:
+		return m, fmt.Errorf("%w kind of key to sign with: %T", ErrUnsupported, k)
+	}
+	return m, nil
+}
+
+// digest is the chosen digest, or one of the key's strength.
+func (s Signer) digest() crypto.Hash {
+	switch k := s.Certificate.PublicKey.(type) {
+	case ed25519.PublicKey:
+		return crypto.SHA512
+	case *ecdsa.PublicKey:
+		bits := k.Curve.Params().BitSize
+		switch {
+		case s.Digest != 0:
+		case bits > 384:
+			return crypto.SHA512
+		case bits > 256:
+			return crypto.SHA384
+		}
+	}
+	if s.Digest == 0 {
+		return crypto.SHA256
+	}
+	return s.Digest
+}
+
+// ecdsaWith is the algorithm whose name includes the digest (RFC 5754 section 3.3).
+func ecdsaWith(h crypto.Hash) asn1.ObjectIdentifier {
+	for _, s := range signatures {
+		if s.family == ecdsaFamily && s.hash == h {
+			return s.oid
+		}
+	}
+	return nil
+}
+
+// signerInfo signs the attributes over a content of that digest (RFC 5652 section 5.3).
+func (s Signer) signerInfo(m method, sum []byte) ([]byte, error) {
+	attributes, err := s.attributes(sum)
+	if err != nil {
+		return nil, err
+	}
+	message := ber.AppendHeader(nil, ber.Set, true, int64(len(attributes)))
+	message = append(message, attributes...)
+	if h := m.options.HashFunc(); h != 0 {
+		hash := h.New()
+		hash.Write(message)
+		message = hash.Sum(nil)
+	}
+	signature, err := s.Key.Sign(rand.Reader, message, m.options)
+	if err != nil {
+		return nil, fmt.Errorf("sign with the key of %s: %w", s.Certificate.Subject, err)
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Int64(1)
+		b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddBytes(s.Certificate.RawIssuer)
+			b.AddASN1BigInt(s.Certificate.SerialNumber)
+		})
+		b.AddBytes(algorithm(oidOf(m.digest), nil))
+		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(attributes) })
+		b.AddBytes(m.identifier)
+		b.AddASN1OctetString(signature)
+	})
+	return b.Bytes()
+}
+
+// attributes returns the contents of the SET OF signed attributes, in order (RFC 8551 section 2.5).
+func (s Signer) attributes(sum []byte) ([]byte, error) {
+	var list [][]byte
+	var failed error
+	add := func(oid asn1.ObjectIdentifier, value func(*cryptobyte.Builder)) {
+		var b cryptobyte.Builder
+		b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(oid)
+			b.AddASN1(der.SET, value)
+		})
+		encoded, err := b.Bytes()
+		failed = errors.Join(failed, err)
+		list = append(list, encoded)
+	}
+	add(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(OIDData) })
+	add(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(sum) })
+	if !s.SigningTime.IsZero() {
+		add(oidSigningTime, func(b *cryptobyte.Builder) { addTime(b, s.SigningTime) })
+	}
+	add(oidCapabilities, addCapabilities)
+	add(oidSigningCertificateV2, func(b *cryptobyte.Builder) { addSigningCertificate(b, s.Certificate) })
+	slices.SortFunc(list, bytes.Compare)
+	return bytes.Join(list, nil), failed
+}
+
+// addTime appends a Time: UTCTime through 2049 (RFC 5652 section 11.3).
+func addTime(b *cryptobyte.Builder, t time.Time) {
+	t = t.UTC().Truncate(time.Second)
+	if y := t.Year(); y >= 1950 && y < 2050 {
+		b.AddASN1UTCTime(t)
+	} else {
+		b.AddASN1GeneralizedTime(t)
+	}
+}
+
+// capabilities are the ciphers that mail to the signer may use, best first (RFC 8551 section 2.5.2). They have no parameters.
+var capabilities = []asn1.ObjectIdentifier{
+	{2, 16, 840, 1, 101, 3, 4, 1, 46}, // AES-256-GCM
+	{2, 16, 840, 1, 101, 3, 4, 1, 6},  // AES-128-GCM
+	{2, 16, 840, 1, 101, 3, 4, 1, 42}, // AES-256-CBC
+	{2, 16, 840, 1, 101, 3, 4, 1, 22}, // AES-192-CBC
+	{2, 16, 840, 1, 101, 3, 4, 1, 2},  // AES-128-CBC
+}
+
+func addCapabilities(b *cryptobyte.Builder) {
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		for _, oid := range capabilities {
+			b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oid) })
+		}
+	})
 }

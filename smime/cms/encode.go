@@ -1,0 +1,90 @@
+package cms
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/asn1"
+	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/ber"
+)
+
+// assemble puts a SignedData together, around size octets of content or none if size is negative. Every set is sorted: the
+// whole is DER.
+func assemble(size int64, hashes []crypto.Hash, signers []Signer, infos [][]byte) (prefix, suffix []byte, err error) {
+	certificates := make([][]byte, 0, 4)
+	for _, s := range signers {
+		certificates = append(certificates, s.Certificate.Raw)
+		for _, c := range s.Chain {
+			if !bytes.Equal(c.RawSubject, c.RawIssuer) {
+				certificates = append(certificates, c.Raw)
+			}
+		}
+	}
+	algorithms := make([][]byte, len(hashes))
+	for i, h := range hashes {
+		algorithms[i] = algorithm(oidOf(h), nil) // RFC 5754 section 2: parameters are left out
+	}
+	var b, v, data, signed cryptobyte.Builder
+	b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { addSorted(b, certificates) })
+	b.AddASN1(der.SET, func(b *cryptobyte.Builder) { addSorted(b, infos) })
+	// RFC 5652 section 5.1: version 1 as the content is data, certificates are X.509 and all SignerInfos of version 1.
+	v.AddASN1Int64(1)
+	v.AddASN1(der.SET, func(b *cryptobyte.Builder) { addSorted(b, algorithms) })
+	data.AddASN1ObjectIdentifier(OIDData)
+	signed.AddASN1ObjectIdentifier(OIDSignedData)
+	if suffix, err = b.Bytes(); err != nil {
+		return nil, nil, err
+	}
+
+	rest := max(size, 0)
+	if size >= 0 {
+		prefix = ber.AppendHeader(nil, ber.OctetString, false, size)
+		prefix = enclose(ber.Context(0), prefix, rest)
+	}
+	prefix = enclose(ber.Sequence, append(data.BytesOrPanic(), prefix...), rest)
+	rest += int64(len(suffix))
+	prefix = enclose(ber.Sequence, append(v.BytesOrPanic(), prefix...), rest)
+	prefix = enclose(ber.Context(0), prefix, rest)
+	prefix = enclose(ber.Sequence, append(signed.BytesOrPanic(), prefix...), rest)
+	return prefix, suffix, nil
+}
+
+// enclose puts the header of a constructed element before b, of which rest more octets are to follow.
+func enclose(t ber.Tag, b []byte, rest int64) []byte {
+	return append(ber.AppendHeader(nil, t, true, int64(len(b))+rest), b...)
+}
+
+// addSorted appends the elements of a SET OF, each once (X.690 section 11.6).
+func addSorted(b *cryptobyte.Builder, elements [][]byte) {
+	elements = slices.Clone(elements)
+	slices.SortFunc(elements, bytes.Compare)
+	for _, e := range slices.CompactFunc(elements, bytes.Equal) {
+		b.AddBytes(e)
+	}
+}
+
+// algorithm returns an AlgorithmIdentifier.
+func algorithm(oid asn1.ObjectIdentifier, parameters []byte) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oid)
+		b.AddBytes(parameters)
+	})
+	return b.BytesOrPanic()
+}
+
+// pssAlgorithm returns the identifier of RSASSA-PSS with h throughout and a salt of its length (RFC 4056 section 3).
+func pssAlgorithm(h crypto.Hash) []byte {
+	var b cryptobyte.Builder
+	hash := algorithm(oidOf(h), asn1.NullBytes) // RFC 4055 section 2.1, unlike RFC 5754
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(hash) })
+		b.AddASN1(explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(algorithm(oidMGF1, hash)) })
+		b.AddASN1(explicit(2), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(h.Size())) })
+	})
+	return algorithm(oidPSS, b.BytesOrPanic())
+}

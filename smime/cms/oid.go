@@ -1,0 +1,121 @@
+package cms
+
+import (
+	"crypto"
+	_ "crypto/sha1"
+	_ "crypto/sha256"
+	_ "crypto/sha512"
+	"encoding/asn1"
+)
+
+// Content types of RFC 5652 and its kin.
+var (
+	OIDData              = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
+	OIDSignedData        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
+	OIDEnvelopedData     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 3}
+	OIDDigestedData      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 5}
+	OIDEncryptedData     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 6}
+	OIDAuthData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 2}
+	OIDCompressedData    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 9}
+	OIDAuthEnvelopedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 23}
+)
+
+// Attributes.
+var (
+	oidContentType          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
+	oidMessageDigest        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
+	oidSigningTime          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
+	oidCapabilities         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 15}
+	oidSigningCertificate   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
+	oidSigningCertificateV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+	oidAlgorithmProtection  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 52}
+)
+
+// Digests.
+var (
+	oidSHA1   = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
+	oidSHA224 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 4}
+	oidSHA256 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
+	oidSHA384 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}
+	oidSHA512 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
+)
+
+// Signatures.
+var (
+	oidRSA     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	oidPSS     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+	oidMGF1    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
+	oidEd25519 = asn1.ObjectIdentifier{1, 3, 101, 112}
+)
+
+// digests are those whose signatures are checked; MD5 is not one of them.
+var digests = []struct {
+	oid  asn1.ObjectIdentifier
+	hash crypto.Hash
+}{
+	{oidSHA256, crypto.SHA256},
+	{oidSHA384, crypto.SHA384},
+	{oidSHA512, crypto.SHA512},
+	{oidSHA224, crypto.SHA224},
+	{oidSHA1, crypto.SHA1},
+}
+
+// hashOf returns 0 for a digest that is not known.
+func hashOf(oid asn1.ObjectIdentifier) crypto.Hash {
+	for _, d := range digests {
+		if d.oid.Equal(oid) {
+			return d.hash
+		}
+	}
+	return 0
+}
+
+func oidOf(h crypto.Hash) asn1.ObjectIdentifier {
+	for _, d := range digests {
+		if d.hash == h {
+			return d.oid
+		}
+	}
+	return nil
+}
+
+// family is a kind of signature algorithm.
+type family int
+
+const (
+	unknownFamily family = iota
+	rsaPKCS1
+	rsaPSS
+	ecdsaFamily
+	ed25519Family
+)
+
+// signatures tells the algorithm and, where the identifier names it, the digest.
+var signatures = []struct {
+	oid    asn1.ObjectIdentifier
+	family family
+	hash   crypto.Hash
+}{
+	{oidRSA, rsaPKCS1, 0},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, rsaPKCS1, crypto.SHA256},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 12}, rsaPKCS1, crypto.SHA384},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 13}, rsaPKCS1, crypto.SHA512},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 14}, rsaPKCS1, crypto.SHA224},
+	{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 5}, rsaPKCS1, crypto.SHA1},
+	{oidPSS, rsaPSS, 0},
+	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}, ecdsaFamily, crypto.SHA256},
+	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}, ecdsaFamily, crypto.SHA384},
+	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}, ecdsaFamily, crypto.SHA512},
+	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 1}, ecdsaFamily, crypto.SHA224},
+	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}, ecdsaFamily, crypto.SHA1},
+	{oidEd25519, ed25519Family, crypto.SHA512}, // RFC 8419 section 3.1: the digest is always SHA-512
+}
+
+func signatureOf(oid asn1.ObjectIdentifier) (family, crypto.Hash) {
+	for _, s := range signatures {
+		if s.oid.Equal(oid) {
+			return s.family, s.hash
+		}
+	}
+	return unknownFamily, 0
+}

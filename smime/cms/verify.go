@@ -1,0 +1,206 @@
+package cms
+
+import (
+	"crypto"
+	"crypto/subtle"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	der "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// SignerResult says what became of one signer.
+type SignerResult struct {
+	Info        *SignerInfo
+	Certificate *x509.Certificate // of the signer, untrusted; nil when it is not there
+	Err         error             // nil: the signature is mathematically good over the content
+	Digest      crypto.Hash
+	Algorithm   string    // of the signature, readable
+	SigningTime time.Time // what the signer claims; zero when nothing
+}
+
+// maxCandidates bounds how many certificates with the same name are tried for one signer.
+const maxCandidates = 8
+
+// Verify checks every signer, in order, with the embedded certificates and extra ones. The first of these that is wrong is the
+// signer's Err: attributes, digest, certificate, signature, strength. For ErrWeak everything else is in order.
+func (s *SignedData) Verify(extra ...*x509.Certificate) []SignerResult {
+	results := make([]SignerResult, len(s.Signers))
+	for i, si := range s.Signers {
+		results[i] = s.verify(si, extra)
+	}
+	return results
+}
+
+func (s *SignedData) verify(si *SignerInfo, extra []*x509.Certificate) SignerResult {
+	res := SignerResult{
+		Info:      si,
+		Digest:    hashOf(si.DigestAlgorithm.Algorithm),
+		Algorithm: signatureName(si),
+	}
+	candidates := s.candidates(si, extra)
+	if len(candidates) > 0 {
+		res.Certificate = candidates[0]
+	}
+	if res.SigningTime, res.Err = signingTime(si); res.Err != nil {
+		return res
+	}
+	if res.Err = s.checkAttributes(si); res.Err != nil {
+		return res
+	}
+	if res.Err = s.checkDigest(si, res.Digest); res.Err != nil {
+		return res
+	}
+	if len(candidates) == 0 {
+		res.Err = ErrNoCertificate
+		return res
+	}
+	if candidates, res.Err = signingCertificates(si, candidates); res.Err != nil {
+		return res
+	}
+	res.Certificate, res.Err = s.checkSignature(si, candidates)
+	return res
+}
+
+// candidates are the certificates that the signer identifier names. An honest sender sends one; a subject key identifier may
+// fit several (RFC 8551 section 2.6), and so may what a dishonest one sends.
+func (s *SignedData) candidates(si *SignerInfo, extra []*x509.Certificate) []*x509.Certificate {
+	var found []*x509.Certificate
+	for _, list := range [][]*x509.Certificate{s.Certificates, extra} {
+		for _, c := range list {
+			if len(found) < maxCandidates && si.Identifies(c) && !slices.ContainsFunc(found, c.Equal) {
+				found = append(found, c)
+			}
+		}
+	}
+	return found
+}
+
+// signingTime returns the signingTime attribute (RFC 5652 section 11.3), zero if there is none.
+func signingTime(si *SignerInfo) (time.Time, error) {
+	v, err := attribute(si.SignedAttributes, oidSigningTime)
+	if err != nil || v == nil {
+		return time.Time{}, err
+	}
+	t, ok := readTime(v)
+	if !ok {
+		return time.Time{}, fmt.Errorf("%w: malformed signing time", ErrAttributes)
+	}
+	return t, nil
+}
+
+// checkAttributes holds the signed attributes against RFC 5652 sections 5.3 and 11 and RFC 6211.
+func (s *SignedData) checkAttributes(si *SignerInfo) error {
+	for _, a := range si.UnsignedAttributes {
+		if a.Type.Equal(oidContentType) || a.Type.Equal(oidMessageDigest) || a.Type.Equal(oidSigningTime) {
+			return fmt.Errorf("%w: attribute %s is not signed", ErrAttributes, nameOf(a.Type))
+		}
+	}
+	if si.SignedAttributes == nil {
+		switch {
+		case !s.ContentType.Equal(OIDData):
+			return fmt.Errorf("%w: none, though the content is of type %s", ErrAttributes, nameOf(s.ContentType))
+		case s.digest != nil && s.digest.looksLikeAttributes():
+			return fmt.Errorf("%w: they stand in the place of the content", ErrAttributes)
+		}
+		return nil
+	}
+	v, err := attribute(si.SignedAttributes, oidContentType)
+	if err != nil {
+		return err
+	}
+	in := input(v)
+	if oid, ok := readOID(&in); !ok || !in.Empty() || !oid.Equal(s.ContentType) {
+		return fmt.Errorf("%w: content type is missing or another than the content's", ErrAttributes)
+	}
+	v, err = attribute(si.SignedAttributes, oidMessageDigest)
+	if err != nil {
+		return err
+	}
+	if in = input(v); !in.SkipASN1(der.OCTET_STRING) || !in.Empty() {
+		return fmt.Errorf("%w: no message digest", ErrAttributes)
+	}
+	return checkProtection(si)
+}
+
+// checkProtection compares the CMSAlgorithmProtection attribute, if there is one (RFC 6211 section 2).
+func checkProtection(si *SignerInfo) error {
+	v, err := attribute(si.SignedAttributes, oidAlgorithmProtection)
+	if err != nil || v == nil {
+		return err
+	}
+	in := input(v)
+	body := in
+	if in.ReadASN1(&body, der.SEQUENCE) {
+		digest, ok := readAlgorithm(&body, der.SEQUENCE)
+		signature, ok2 := readAlgorithm(&body, explicit(1))
+		if ok && ok2 && body.Empty() && sameAlgorithm(digest, si.DigestAlgorithm) &&
+			sameAlgorithm(signature, si.SignatureAlgorithm) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: algorithms are others than the protected ones", ErrAttributes)
+}
+
+// checkDigest compares the content with the messageDigest attribute.
+func (s *SignedData) checkDigest(si *SignerInfo, h crypto.Hash) error {
+	if h == 0 || !noParameters(si.DigestAlgorithm) {
+		return fmt.Errorf("%w digest algorithm %s", ErrUnsupported, nameOf(si.DigestAlgorithm.Algorithm))
+	}
+	listed := func(d DigestAlgorithm) bool { return d.Hash == h }
+	if !slices.ContainsFunc(s.DigestAlgorithms, listed) {
+		return fmt.Errorf("%w: digest algorithm %v is not among those announced", ErrUnsupported, h)
+	}
+	if s.digest == nil {
+		return fmt.Errorf("%w: there is no content", ErrDigest)
+	}
+	if si.SignedAttributes == nil {
+		return nil // the signature is over the digest itself
+	}
+	v, err := attribute(si.SignedAttributes, oidMessageDigest)
+	if err != nil {
+		return err
+	}
+	in := input(v)
+	sum := in
+	in.ReadASN1(&sum, der.OCTET_STRING)
+	if subtle.ConstantTimeCompare(sum, s.digest.sums[h]) != 1 {
+		return ErrDigest
+	}
+	return nil
+}
+
+// checkSignature tries the candidates and returns the one that fits, or the first and what is wrong with it.
+func (s *SignedData) checkSignature(si *SignerInfo, candidates []*x509.Certificate) (*x509.Certificate, error) {
+	var first error
+	for _, c := range candidates {
+		v, err := newVerifier(c, si)
+		if err == nil {
+			err = s.checkWith(v, si)
+		}
+		if err == nil || errors.Is(err, ErrWeak) {
+			return c, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return candidates[0], first
+}
+
+// checkWith checks the signature over the signed attributes or, if there are none, over the content (RFC 5652 section 5.4).
+func (s *SignedData) checkWith(v *verifier, si *SignerInfo) error {
+	if si.SignedAttributes == nil {
+		return v.verifyDigest(s.digest.sums[v.hash], si.Signature)
+	}
+	err := ErrSignature
+	for _, encoding := range si.signed {
+		if err = v.verify(encoding, si.Signature); !errors.Is(err, ErrSignature) {
+			break
+		}
+	}
+	return err
+}
