@@ -1,14 +1,20 @@
 package smime
 
 import (
+	"bytes"
 	"crypto"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"mailseal/internal/message"
 	"mailseal/internal/pki"
 	"mailseal/internal/spool"
+	"mailseal/smime/cms"
+	"mailseal/smime/entity"
 )
 
 // A Format is how a signature and its content travel.
@@ -30,7 +36,7 @@ func (f Format) String() string {
 type SignOptions struct {
 	Identity pki.Identity
 	Format   Format
-	Digest   crypto.Hash // 0: SHA-256; Ed25519 always signs with SHA-512 (RFC 8419)
+	Digest   crypto.Hash // 0: by the key; Ed25519 always signs with SHA-512 (RFC 8419)
 	PSS      bool        // RSA: RSASSA-PSS instead of PKCS #1 v1.5
 	Now      func() time.Time
 	Rand     io.Reader    // of the boundary, crypto/rand if nil
@@ -59,5 +65,201 @@ func (e *UnsignableError) Error() string {
 // encrypted already. *UnsignableError, *message.LimitError: it cannot be signed.
 // Every other error is I/O or the key.
 func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
-	return nil, errors.New("not implemented yet")
+	if o.Spool == nil || o.Identity.Certificate == nil || o.Identity.Key == nil {
+		return nil, errors.New("sign a mail: spool, certificate and key are needed")
+	}
+	body, root, err := canonical(m, o.Root, o.Limits, o.Spool)
+	if err != nil {
+		return nil, err
+	}
+	s := signature{o, entity.Source{Header: m.Header, Body: body, Root: root, Spool: o.Spool}}
+	signed, fields, err := s.make()
+	if body != m.Body {
+		if err != nil {
+			body.Close()
+		} else {
+			signed = message.Concat(signed, owned{body})
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return edits(m.Header, fields, signed), nil
+}
+
+// owned closes a body that others read from; it adds nothing.
+type owned struct{ io.Closer }
+
+func (owned) Size() int64                       { return 0 }
+func (owned) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+
+// edits puts the fields in the place of all that described the old body
+// (RFC 8551 section 3.1: these go inside).
+func edits(h message.Header, fields []message.Field, body message.Body) []message.Edit {
+	var es []message.Edit
+	set := func(f message.Field) bool {
+		return slices.ContainsFunc(fields, func(g message.Field) bool { return g.Is(f.Name()) })
+	}
+	for _, f := range fields {
+		es = append(es, message.SetField{Field: f})
+	}
+	seen := map[string]int{}
+	for _, f := range h {
+		if entity.IsContent(f.Name()) && !set(f) {
+			name := strings.ToLower(f.Name())
+			seen[name]++
+			es = append(es, message.DropField{Name: f.Name(), Occurrence: seen[name]})
+		}
+	}
+	return append(es, message.SetField{Field: message.NewField("MIME-Version", " 1.0")}, message.ReplaceBody{Body: body})
+}
+
+// A signature in the making.
+type signature struct {
+	SignOptions
+	source entity.Source
+}
+
+// make returns the new body and the fields that describe it.
+func (s *signature) make() (message.Body, []message.Field, error) {
+	f, err := examine(s.source.Body, s.source.Root, cms.ReadOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	if unsigned := f.signed != nil && len(f.signed.Signers) == 0; f.kind.Protected() && !unsigned {
+		return nil, nil, ErrProtected
+	}
+	now := s.Now
+	if now == nil {
+		now = time.Now
+	}
+	signer := cms.Signer{
+		Certificate: s.Identity.Certificate, Key: s.Identity.Key, Chain: s.Identity.Chain,
+		Digest: s.Digest, PSS: s.PSS, SigningTime: now(),
+	}
+	if s.Format == Opaque {
+		return s.opaque(signer)
+	}
+	return s.detached(signer)
+}
+
+// sign calls f with the entity, and again with an encoded one if bytes came by
+// that would not arrive as they are.
+func (s *signature) sign(f func(r io.Reader, size int64) error) (message.Body, error) {
+	for _, try := range []struct {
+		make func(entity.Source) (message.Body, error)
+		mask entity.Fault
+	}{{entity.Outline, ^entity.Fault(0)}, {entity.Encode, entity.Hard}} {
+		e, err := try.make(s.source)
+		if err != nil {
+			return nil, unsignable(err)
+		}
+		r := &checked{r: message.NewReader(e), mask: try.mask}
+		if err = f(r, e.Size()); err == nil {
+			return e, nil
+		}
+		e.Close()
+		if !errors.Is(err, errFaults) {
+			return nil, err
+		}
+	}
+	return nil, &UnsignableError{Reason: "it does not become 7-bit"}
+}
+
+func unsignable(err error) error {
+	var e *entity.Error
+	if errors.As(err, &e) {
+		return &UnsignableError{Section: e.Section, Reason: e.Reason}
+	}
+	return err
+}
+
+// checked reads bytes that are to be signed and stops at the first that would
+// not survive. The check goes on while package cms hashes what was read.
+type checked struct {
+	r    io.Reader
+	scan entity.Scanner
+	mask entity.Fault
+}
+
+var errFaults = errors.New("content needs to be encoded")
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.scan.Write(p[:n])
+	faults := c.scan.Faults()
+	if err == io.EOF {
+		faults = c.scan.Finish()
+	}
+	if faults&c.mask != 0 {
+		return 0, errFaults
+	}
+	return n, err
+}
+
+// detached makes a multipart/signed (RFC 8551 section 3.5.3).
+func (s *signature) detached(signer cms.Signer) (message.Body, []message.Field, error) {
+	digest, err := signer.Hash()
+	if err != nil {
+		return nil, nil, err
+	}
+	var der []byte
+	e, err := s.sign(func(r io.Reader, _ int64) error {
+		var err error
+		der, err = cms.SignDetached(r, signer)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	boundary := message.Boundary(s.Rand)
+	var tail bytes.Buffer
+	fmt.Fprintf(&tail, "\r\n--%s\r\n", boundary)
+	for _, f := range partFields("application/pkcs7-signature; name=smime.p7s", "smime.p7s") {
+		tail.WriteString(f.Raw() + "\r\n")
+	}
+	tail.WriteString("\r\n")
+	w := entity.NewBase64Writer(&tail) // to memory: it has no errors
+	w.Write(der)
+	w.Close()
+	fmt.Fprintf(&tail, "--%s--\r\n", boundary)
+	body := message.Concat(message.Bytes([]byte("--"+boundary+"\r\n")), e, message.Bytes(tail.Bytes()))
+	return body, []message.Field{message.NewField("Content-Type", fmt.Sprintf(
+		" multipart/signed; protocol=\"application/pkcs7-signature\";\r\n micalg=%s; boundary=\"%s\"",
+		strings.ToLower(digest.String()), boundary))}, nil
+}
+
+// partFields label CMS: media types for those who read them, names for those
+// who do not (RFC 8551 section 3.2.1).
+func partFields(contentType, name string) []message.Field {
+	return []message.Field{
+		message.NewField("Content-Type", " "+contentType),
+		message.NewField("Content-Transfer-Encoding", " base64"),
+		message.NewField("Content-Disposition", " attachment; filename="+name),
+	}
+}
+
+// opaque makes an application/pkcs7-mime (RFC 8551 section 3.5.2).
+func (s *signature) opaque(signer cms.Signer) (message.Body, []message.Field, error) {
+	var prefix, suffix []byte
+	e, err := s.sign(func(r io.Reader, size int64) error {
+		var err error
+		prefix, suffix, err = cms.SignOpaque(r, size, signer)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer e.Close()
+	file := s.Spool.Create()
+	w := entity.NewBase64Writer(file)
+	_, err = io.Copy(w, io.MultiReader(bytes.NewReader(prefix), message.NewReader(e), bytes.NewReader(suffix)))
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return file, partFields("application/pkcs7-mime; smime-type=signed-data;\r\n name=smime.p7m", "smime.p7m"), nil
 }

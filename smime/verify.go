@@ -3,7 +3,9 @@ package smime
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"mailseal/internal/message"
 	"mailseal/internal/spool"
@@ -32,7 +34,7 @@ type VerifyOptions struct {
 type Report struct {
 	Kind Kind
 	// Part is the section of the signature (RFC 7281 section 3.2.1), "" when
-	// Kind is not a signed one.
+	// there is none.
 	Part    string
 	Signers []Signer
 	// Certificates are all that came along, parsed; Unparsed counts the others.
@@ -65,5 +67,178 @@ type Nested struct {
 // holds. Its error is one of I/O or a passed *message.LimitError; what is
 // wrong with the mail or its signature is in the Report.
 func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
-	return nil, errors.New("not implemented yet")
+	body, root, err := canonical(m, o.Root, o.Limits, o.Spool)
+	if err != nil {
+		return nil, err
+	}
+	if body != m.Body {
+		defer body.Close()
+	}
+	// A writer of the caller's that fails is no fault of the mail.
+	content := &sink{w: o.Content}
+	f, err := examine(body, root, cms.ReadOptions{Content: content, Limits: o.CMS, ParseCertificate: o.ParseCertificate})
+	if err == nil {
+		err = content.err
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Kind: f.kind}
+	if f.part != nil {
+		r.Part = section(f.part)
+	}
+	if f.problem != nil {
+		r.Err = f.problem
+	}
+	if f.signed != nil {
+		if err := r.signers(body, root, f, o.Certificates); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.nested(body, root); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// canonical returns the mail's body with CRLF, which is what signatures are
+// over (RFC 8551 section 3.1.1), and its walk. A body other than the mail's
+// own is the caller's to close.
+func canonical(m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, *message.Part, error) {
+	if m.Newline != "\n" {
+		if root != nil {
+			return m.Body, root, nil
+		}
+		root, err := message.Walk(m.Header, m.Body, l)
+		return m.Body, root, err
+	}
+	if s == nil {
+		return nil, nil, errors.New("mail has lines that end in LF, and there is no spool to rewrite them in")
+	}
+	file := s.Create()
+	if _, err := io.Copy(file, message.CRLF(message.NewReader(m.Body))); err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	root, err := message.Walk(m.Header, file, l)
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return file, root, nil
+}
+
+// sink passes content on, if anybody wants it, and keeps the error.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.w == nil {
+		return len(p), nil
+	}
+	n, err := s.w.Write(p)
+	if err != nil && s.err == nil {
+		s.err = fmt.Errorf("write signed content: %w", err)
+	}
+	return n, err
+}
+
+// section is a part's number for others: what IMAP calls the only part of a
+// mail without parts (RFC 3501 section 6.4.5).
+func section(p *message.Part) string {
+	if p.Section == "" {
+		return "1"
+	}
+	return p.Section
+}
+
+// signers hashes the content of a detached signature and judges each signer.
+func (r *Report) signers(b message.Body, root *message.Part, f finding, known []*x509.Certificate) error {
+	r.Certificates, r.CRLs, r.Unparsed = f.signed.Certificates, f.signed.CRLs, len(f.signed.Unparsed)
+	if !f.kind.Signed() {
+		return nil
+	}
+	if f.kind == SignedDetached && f.problem == nil {
+		if err := f.signed.DigestContent(message.NewReader(f.content.Raw(b))); err != nil {
+			return err
+		}
+	}
+	for _, res := range f.signed.Verify(known...) {
+		r.Signers = append(r.Signers, Signer{res})
+	}
+	if f.kind == SignedDetached && r.Err == nil {
+		if p := checkMicalg(root.Params["micalg"], r.Signers); p != nil {
+			r.Err = p
+		}
+	}
+	for i := range r.Signers {
+		// Nobody who overlooks Report.Err may take a signer for good.
+		if s := &r.Signers[i]; r.Err != nil && s.Result.Err == nil {
+			s.Result.Err = r.Err
+		}
+	}
+	return nil
+}
+
+// micalgs are the digests' names in multipart/signed (RFC 8551 section
+// 3.5.3.2), and what older programs called them.
+var micalgs = map[string]string{
+	"md5": "MD5", "rsa-md5": "MD5",
+	"sha1": "SHA-1", "sha-1": "SHA-1", "rsa-sha1": "SHA-1", "rsa-sha-1": "SHA-1",
+	"sha224": "SHA-224", "sha-224": "SHA-224", "rsa-sha224": "SHA-224",
+	"sha256": "SHA-256", "sha-256": "SHA-256", "rsa-sha256": "SHA-256",
+	"sha384": "SHA-384", "sha-384": "SHA-384", "rsa-sha384": "SHA-384",
+	"sha512": "SHA-512", "sha-512": "SHA-512", "rsa-sha512": "SHA-512",
+}
+
+// checkMicalg: the digests that the mail announces and those that the
+// signatures are made with must agree (RFC 1847 section 2.1). A list with a
+// name that is not known here may mean anything, and an absent one says
+// nothing (RFC 8551 section 3.5.3.2: recover gracefully).
+func checkMicalg(micalg string, signers []Signer) *Problem {
+	var named []string
+	for name := range strings.SplitSeq(strings.ToLower(micalg), ",") {
+		h, ok := micalgs[strings.TrimSpace(name)]
+		if !ok {
+			return nil
+		}
+		named = append(named, h)
+	}
+	for _, s := range signers {
+		if s.Result.Digest == 0 {
+			continue
+		}
+		h := s.Result.Digest.String()
+		ok := false
+		for _, n := range named {
+			ok = ok || n == h
+		}
+		if !ok {
+			return &Problem{Contradiction, fmt.Sprintf("micalg says %s, the signature is made with %s", strings.Join(named, ", "), h), nil}
+		}
+	}
+	return nil
+}
+
+// nested finds S/MIME objects that cover less than the mail.
+func (r *Report) nested(b message.Body, p *message.Part) error {
+	for _, c := range p.Parts {
+		if len(r.Nested) == MaxNested {
+			return nil
+		}
+		f, err := glance(b, c)
+		if err != nil {
+			return err
+		}
+		// The signature part of a multipart/signed belongs to that.
+		if f != Plain && !(p.MediaType == "multipart/signed" && c == p.Parts[len(p.Parts)-1]) {
+			r.Nested = append(r.Nested, Nested{section(c), f})
+		}
+		if err := r.nested(b, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
