@@ -20,7 +20,8 @@ import (
 
 const (
 	startTimeout   = 20 * time.Second // until the port answers; a second is usual
-	stopTimeout    = 5 * time.Second  // until SIGKILL
+	greetTimeout   = 2 * time.Second
+	stopTimeout    = 5 * time.Second // until SIGKILL
 	commandTimeout = 30 * time.Second
 	pollInterval   = 10 * time.Millisecond
 )
@@ -79,6 +80,30 @@ func (i *instance) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.
 // Hostname returns what the instance calls itself.
 func (i *instance) Hostname() string { return i.cfg.Hostname }
 
+// hop is where mail goes next.
+type hop struct{ host, port string }
+
+// bracketed is the hop in Postfix's notation: no look-up of an MX.
+func (h hop) bracketed() string { return "[" + h.host + "]:" + h.port }
+
+func parseHop(addr string) (hop, error) {
+	host, port, err := net.SplitHostPort(addr)
+	return hop{host, port}, err
+}
+
+// nextHop returns where mail goes. Nobody answers at the discard port, so
+// without a relay it stays in the queue.
+func (i *instance) nextHop() (hop, error) {
+	if i.cfg.Relay == "" {
+		return hop{"127.0.0.1", "9"}, nil
+	}
+	h, err := parseHop(i.cfg.Relay)
+	if err != nil {
+		return hop{}, fmt.Errorf("relay: %w", err)
+	}
+	return h, nil
+}
+
 // SetMilters attaches other milters, from the next start on. A milter whose
 // socket is in the instance's folder can be named only once that exists.
 func (i *instance) SetMilters(m ...Milter) { i.cfg.Milters = m }
@@ -132,6 +157,9 @@ func (i *instance) awaitGreeting() error {
 			return errors.New("it ended at once")
 		case <-time.After(pollInterval):
 		}
+		if strings.Contains(i.Log(), "bad command startup") {
+			return errors.New("Postfix does not accept its configuration")
+		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("no greeting within %v: %w", startTimeout, err)
 		}
@@ -144,7 +172,7 @@ func greet(addr string) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(startTimeout))
+	c.SetDeadline(time.Now().Add(greetTimeout))
 	text := textproto.NewConn(c)
 	_, greeting, err := text.ReadResponse(220)
 	if err == nil {

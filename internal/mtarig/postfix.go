@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -152,11 +152,21 @@ func (p *Postfix) configure() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		os.WriteFile(p.path("etc/main.cf"), []byte(main), 0o644),
-		os.WriteFile(p.path("etc/master.cf"), []byte(p.masterCF()), 0o644),
-		os.WriteFile(p.path("etc/transport"), []byte(p.transport()), 0o644),
-	)
+	transport, err := p.transport()
+	if err != nil {
+		return err
+	}
+	files := map[string]string{"etc/main.cf": main, "etc/master.cf": p.masterCF(), "etc/transport": transport}
+	// Every process of Postfix waits a second or two before it reads a file
+	// that has only just changed, lest it be half-written.
+	cool := time.Now().Add(-time.Hour)
+	for name, text := range files {
+		path := p.path(name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chtimes(path, cool, cool)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Reload appends lines to main.cf and has them take effect for sessions that
@@ -167,11 +177,32 @@ func (p *Postfix) Reload(lines ...string) error {
 		return err
 	}
 	const done = "reload -- version"
-	before := strings.Count(p.Log(), done)
+	before, old := strings.Count(p.Log(), done), p.servers()
 	if err := p.daemon.Process.Signal(syscall.SIGHUP); err != nil {
 		return fmt.Errorf("reload %s: %w", p.name, err)
 	}
-	return poll(startTimeout, func() (bool, error) { return strings.Count(p.Log(), done) > before, nil })
+	err := poll(startTimeout, func() (bool, error) { return strings.Count(p.Log(), done) > before, nil })
+	if err != nil {
+		return err
+	}
+	// An idle server hears of it a moment later and could still take a session.
+	// A busy one goes after its session: it is not waited for.
+	err = poll(greetTimeout, func() (bool, error) {
+		left := p.servers()
+		return !slices.ContainsFunc(old, func(pid int) bool { return slices.Contains(left, pid) }), nil
+	})
+	if err != nil && !errors.Is(err, ErrTimeout) {
+		return err
+	}
+	return nil
+}
+
+// servers lists the processes that take sessions.
+func (p *Postfix) servers() []int {
+	return slices.DeleteFunc(inside(p.dir), func(pid int) bool {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return string(bytes.TrimSpace(name)) != "smtpd"
+	})
 }
 
 // Queue lists the mails in the queue.
@@ -202,11 +233,14 @@ func (p *Postfix) Inject(m Mail) error {
 	return err
 }
 
-func (p *Postfix) transport() string {
+func (p *Postfix) transport() (string, error) {
 	var b strings.Builder
 	for domain, next := range p.cfg.Transport {
-		host, port, _ := net.SplitHostPort(next)
-		fmt.Fprintf(&b, "%s smtp:[%s]:%s\n", domain, host, port)
+		h, err := parseHop(next)
+		if err != nil {
+			return "", fmt.Errorf("transport of %s: %w", domain, err)
+		}
+		fmt.Fprintf(&b, "%s smtp:%s\n", domain, h.bracketed())
 	}
-	return b.String()
+	return b.String(), nil
 }

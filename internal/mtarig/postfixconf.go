@@ -2,7 +2,6 @@ package mtarig
 
 import (
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 )
@@ -37,25 +36,20 @@ func (p *Postfix) mainCF() (string, error) {
 	set("local_transport", "error:no mailbox is here")
 	set("notify_classes", "")
 
-	set("transport_maps", "texthash:"+p.path("etc/transport"))
-	set("relayhost", "")
-	if p.cfg.Relay != "" {
-		host, port, err := net.SplitHostPort(p.cfg.Relay)
-		if err != nil {
-			return "", fmt.Errorf("relay: %w", err)
-		}
-		set("relayhost", "["+host+"]:"+port)
-	} else {
-		set("default_transport", "retry:4.4.1 no relay is set")
+	next, err := p.nextHop()
+	if err != nil {
+		return "", err
 	}
+	set("transport_maps", "texthash:"+p.path("etc/transport"))
+	set("relayhost", next.bracketed())
 	set("smtp_bind_address", p.cfg.Source)
 	set("smtp_host_lookup", "native")
 	set("disable_dns_lookups", "yes")
 	set("smtpd_peername_lookup", "no")
 
 	// The port is on loopback: whoever reaches it may relay, also under an
-	// address that XCLIENT gave it.
-	set("smtpd_relay_restrictions", "permit")
+	// address that XCLIENT gave it. Postfix wants to see a reject somewhere.
+	set("smtpd_relay_restrictions", "check_client_access static:OK, reject")
 	set("smtpd_authorized_xclient_hosts", "127.0.0.0/8")
 	set("smtpd_client_connection_count_limit", "0")
 	set("smtpd_error_sleep_time", "0")
@@ -80,8 +74,8 @@ func (p *Postfix) mainCF() (string, error) {
 }
 
 // setFolders points an unpacked Postfix to itself. Its programs have
-// /usr/lib/postfix built in as the place of their libraries, and the master
-// passes on only what import_environment names.
+// /usr/lib/postfix built in as the place of their libraries, and they pass on
+// only those parts of the environment that are named here.
 func (p *Postfix) setFolders(set func(name, value string)) {
 	lib := p.libraries()
 	if lib == "" {
@@ -93,6 +87,7 @@ func (p *Postfix) setFolders(set func(name, value string)) {
 	set("meta_directory", p.path("etc"))
 	set("sendmail_path", filepath.Join(p.sbin, "sendmail"))
 	set("import_environment", "MAIL_CONFIG MAIL_LOGTAG POSTLOG_SERVICE POSTLOG_HOSTNAME TZ LANG=C LD_LIBRARY_PATH="+lib)
+	set("export_environment", "MAIL_CONFIG TZ LANG LD_LIBRARY_PATH="+lib)
 }
 
 // milters writes smtpd_milters. A socket in the queue folder is named from

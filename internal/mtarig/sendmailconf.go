@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -49,12 +48,12 @@ func (s *Sendmail) mc() (string, error) {
 
 	// Through the mailer that mail to the Internet takes: unlike the relay
 	// mailer it cuts lines at 990 bytes and minds what the next hop offers.
-	host, port, err := s.nextHop()
+	next, err := s.nextHop()
 	if err != nil {
 		return "", err
 	}
-	define("SMART_HOST", "esmtp:["+host+"]")
-	define("ESMTP_MAILER_ARGS", "TCP $h "+port)
+	define("SMART_HOST", "esmtp:["+next.host+"]")
+	define("ESMTP_MAILER_ARGS", "TCP $h "+next.port)
 
 	if t := s.cfg.TLS; t.Certificate != "" {
 		define("confSERVER_CERT", t.Certificate)
@@ -76,19 +75,6 @@ func (s *Sendmail) mc() (string, error) {
 	}
 	line("MAILER(`smtp')")
 	return b.String(), nil
-}
-
-// nextHop returns where mail goes. Nobody answers at the discard port, so
-// without a relay it stays in the queue.
-func (s *Sendmail) nextHop() (host, port string, err error) {
-	if s.cfg.Relay == "" {
-		return "127.0.0.1", strconv.Itoa(9), nil
-	}
-	host, port, err = net.SplitHostPort(s.cfg.Relay)
-	if err != nil {
-		return "", "", fmt.Errorf("relay: %w", err)
-	}
-	return host, port, nil
 }
 
 // sendmailMilter writes one filter. The waits are long enough for a milter

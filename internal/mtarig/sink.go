@@ -72,6 +72,10 @@ func (s *Sink) Close() error {
 	if errors.Is(err, smtp.ErrServerClosed) {
 		return nil
 	}
+	// The server closes the listener only if it has begun to serve it.
+	if e := s.listener.Close(); !errors.Is(e, net.ErrClosed) {
+		err = errors.Join(err, e)
+	}
 	return errors.Join(err, <-s.served)
 }
 
