@@ -68,11 +68,15 @@ func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
 	if o.Spool == nil || o.Identity.Certificate == nil || o.Identity.Key == nil {
 		return nil, errors.New("sign a mail: spool, certificate and key are needed")
 	}
-	body, root, err := canonical(m, o.Root, o.Limits, o.Spool)
+	header := entity.Unrepeated(m.Header)
+	if len(header) != len(m.Header) {
+		o.Root = nil
+	}
+	body, root, err := canonical(header, m, o.Root, o.Limits, o.Spool)
 	if err != nil {
 		return nil, err
 	}
-	s := signature{o, entity.Source{Header: m.Header, Body: body, Root: root, Spool: o.Spool}}
+	s := signature{o, entity.Source{Header: header, Body: body, Root: root, Spool: o.Spool}}
 	signed, fields, err := s.make()
 	if body != m.Body {
 		if err != nil {

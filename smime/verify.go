@@ -67,7 +67,7 @@ type Nested struct {
 // holds. Its error is one of I/O or a passed *message.LimitError; what is
 // wrong with the mail or its signature is in the Report.
 func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
-	body, root, err := canonical(m, o.Root, o.Limits, o.Spool)
+	body, root, err := canonical(m.Header, m, o.Root, o.Limits, o.Spool)
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +102,14 @@ func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
 }
 
 // canonical returns the mail's body with CRLF, which is what signatures are
-// over (RFC 8551 section 3.1.1), and its walk. A body other than the mail's
-// own is the caller's to close.
-func canonical(m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, *message.Part, error) {
+// over (RFC 8551 section 3.1.1), and its walk with the header. A body other
+// than the mail's own is the caller's to close.
+func canonical(h message.Header, m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, *message.Part, error) {
 	if m.Newline != "\n" {
 		if root != nil {
 			return m.Body, root, nil
 		}
-		root, err := message.Walk(m.Header, m.Body, l)
+		root, err := message.Walk(h, m.Body, l)
 		return m.Body, root, err
 	}
 	if s == nil {
@@ -120,7 +120,7 @@ func canonical(m *message.Message, root *message.Part, l message.Limits, s *spoo
 		file.Close()
 		return nil, nil, err
 	}
-	root, err := message.Walk(m.Header, file, l)
+	root, err := message.Walk(h, file, l)
 	if err != nil {
 		file.Close()
 		return nil, nil, err

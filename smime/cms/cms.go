@@ -151,7 +151,7 @@ func (p *object) must() (ber.Header, error) {
 func (p *object) expect(t ber.Tag) error {
 	h, err := p.must()
 	if err == nil && h.Tag != t {
-		err = p.Malformed(fmt.Sprintf("element with tag %v where %v belongs", h.Tag, t))
+		err = p.Malformed(fmt.Sprintf("%v where %v belongs", h.Tag, t))
 	}
 	return err
 }

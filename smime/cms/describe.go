@@ -2,14 +2,11 @@ package cms
 
 import (
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"io"
 	"math/big"
-	"strings"
 	"time"
-	"unicode"
 
 	"mailseal/smime/cms/ber"
 )
@@ -32,7 +29,7 @@ type Description struct {
 // RecipientDescription is one RecipientInfo, or one of the recipients of a kari.
 type RecipientDescription struct {
 	Kind         string // ktri, kari, kekri, pwri, ori
-	Issuer       string // RFC 2253 name, with Serial
+	Issuer       string // RFC 4514 name, with Serial
 	Serial       *big.Int
 	SubjectKeyID []byte // or the key identifier of a kekri
 	Algorithm    string
@@ -130,23 +127,6 @@ func describeCertificate(c *x509.Certificate) CertificateDescription {
 		Subject: nameString(c.RawSubject), Issuer: nameString(c.RawIssuer), Serial: c.SerialNumber,
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 	}
-}
-
-// nameString writes a DER Name as RFC 2253 does, unprintable characters escaped.
-func nameString(b []byte) string {
-	var name pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(b, &name); err != nil || len(rest) > 0 {
-		return "unreadable name"
-	}
-	var s strings.Builder
-	for _, r := range name.String() {
-		if unicode.IsPrint(r) {
-			s.WriteRune(r)
-		} else {
-			fmt.Fprintf(&s, "\\u%04x", r)
-		}
-	}
-	return s.String()
 }
 
 // describeData reads what is only data.

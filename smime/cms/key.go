@@ -38,8 +38,6 @@ func newVerifier(c *x509.Certificate, si *SignerInfo) (*verifier, error) {
 	var hash crypto.Hash
 	v.family, hash = signatureOf(si.SignatureAlgorithm.Algorithm)
 	switch {
-	case v.family == unknownFamily:
-		return nil, fmt.Errorf("%w signature algorithm %s", ErrUnsupported, signatureName(si))
 	case hash != 0 && hash != v.hash:
 		return nil, fmt.Errorf("%w: signature algorithm %s with digest %v", ErrUnsupported, signatureName(si), v.hash)
 	case v.family == rsaPSS:
@@ -56,10 +54,13 @@ func newVerifier(c *x509.Certificate, si *SignerInfo) (*verifier, error) {
 	case !noParameters(si.SignatureAlgorithm):
 		return nil, fmt.Errorf("%w parameters of signature algorithm %s", ErrUnsupported, signatureName(si))
 	}
-	if v.hash == crypto.SHA1 {
-		v.weak = fmt.Errorf("%w: SHA-1", ErrWeak)
+	if err := v.checkKey(); err != nil {
+		return nil, err
 	}
-	return v, v.checkKey()
+	if v.hash == crypto.SHA1 {
+		v.weaken("SHA-1")
+	}
+	return v, nil
 }
 
 // checkKey refuses keys of another kind than the signature's and keys that are dangerous to use.
@@ -79,7 +80,7 @@ func (v *verifier) checkKey() error {
 		case k.E < 3 || k.E&1 == 0 || int64(k.E) > math.MaxInt32 || k.N.Bit(0) == 0:
 			return fmt.Errorf("%w RSA key: not a modulus and exponent of RSA", ErrUnsupported)
 		case bits < goodRSA:
-			v.weak = fmt.Errorf("%w: RSA key of %d bits", ErrWeak, bits)
+			v.weaken(fmt.Sprintf("RSA key of %d bits", bits))
 		}
 		return nil
 	case *ecdsa.PublicKey:
@@ -99,6 +100,14 @@ func (v *verifier) checkKey() error {
 		return fmt.Errorf("%w kind of public key", ErrUnsupported)
 	}
 	return fmt.Errorf("%w: key of another kind than the signature", ErrSignature)
+}
+
+func (v *verifier) weaken(reason string) {
+	if v.weak == nil {
+		v.weak = fmt.Errorf("%w: %s", ErrWeak, reason)
+	} else {
+		v.weak = fmt.Errorf("%w, %s", v.weak, reason)
+	}
 }
 
 // verify checks a signature over message, the encoded signed attributes.

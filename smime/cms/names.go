@@ -2,7 +2,12 @@ package cms
 
 import (
 	"crypto"
+	"crypto/x509/pkix"
 	"encoding/asn1"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
 )
 
 // names of what occurs in CMS objects, for people.
@@ -144,4 +149,69 @@ func signatureName(si *SignerInfo) string {
 		return name + "-SHA512"
 	}
 	return name
+}
+
+// nameAttributes are the short names of RFC 4514 section 3, and of what occurs in mail besides.
+var nameAttributes = map[string]string{
+	"2.5.4.3":                    "CN",
+	"2.5.4.4":                    "SN",
+	"2.5.4.5":                    "serialNumber",
+	"2.5.4.6":                    "C",
+	"2.5.4.7":                    "L",
+	"2.5.4.8":                    "ST",
+	"2.5.4.9":                    "STREET",
+	"2.5.4.10":                   "O",
+	"2.5.4.11":                   "OU",
+	"2.5.4.12":                   "title",
+	"2.5.4.17":                   "postalCode",
+	"2.5.4.42":                   "GN",
+	"2.5.4.97":                   "organizationIdentifier",
+	"0.9.2342.19200300.100.1.1":  "UID",
+	"0.9.2342.19200300.100.1.25": "DC",
+	"1.2.840.113549.1.9.1":       "emailAddress",
+}
+
+// nameString writes a DER Name as RFC 4514 does, unprintable characters escaped.
+func nameString(der []byte) string {
+	var name pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(der, &name); err != nil || len(rest) > 0 {
+		return "unreadable name"
+	}
+	var b strings.Builder
+	for i, rdn := range slices.Backward(name) {
+		if i < len(name)-1 {
+			b.WriteByte(',')
+		}
+		for j, a := range rdn {
+			if j > 0 {
+				b.WriteByte('+')
+			}
+			attribute, ok := nameAttributes[a.Type.String()]
+			if !ok {
+				attribute = a.Type.String()
+			}
+			b.WriteString(attribute)
+			b.WriteByte('=')
+			writeEscaped(&b, fmt.Sprint(a.Value))
+		}
+	}
+	return b.String()
+}
+
+// writeEscaped escapes what has a meaning in a name (RFC 4514 section 2.4) and what would upset a terminal.
+func writeEscaped(b *strings.Builder, value string) {
+	for i, r := range value {
+		edge := i == 0 || i == len(value)-1
+		switch {
+		case strings.ContainsRune(`,+"\\<>;`, r), edge && r == ' ', i == 0 && r == '#':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			for _, c := range []byte(string(r)) {
+				fmt.Fprintf(b, `\%02x`, c)
+			}
+		}
+	}
 }

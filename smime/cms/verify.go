@@ -54,6 +54,10 @@ func (s *SignedData) verify(si *SignerInfo, extra []*x509.Certificate) SignerRes
 	if res.Err = s.checkDigest(si, res.Digest); res.Err != nil {
 		return res
 	}
+	if f, _ := signatureOf(si.SignatureAlgorithm.Algorithm); f == unknownFamily {
+		res.Err = fmt.Errorf("%w signature algorithm %s", ErrUnsupported, res.Algorithm)
+		return res
+	}
 	if len(candidates) == 0 {
 		res.Err = ErrNoCertificate
 		return res

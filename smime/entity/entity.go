@@ -145,30 +145,30 @@ func (a *assembler) part(p *message.Part) error {
 		return a.frozen(p)
 	case strings.HasPrefix(p.MediaType, "multipart/"):
 		return a.multipart(p)
-	case len(p.Parts) == 1:
+	case len(p.Parts) == 1 && p.MediaType == "message/rfc822":
 		return a.attached(p)
 	}
 	return a.leaf(p)
 }
 
-// opaque reports whether readers may differ on what the part is.
+// opaque reports whether readers may differ on what the part is: a multipart
+// whose boundary is not certain has no parts here.
 func opaque(p *message.Part) bool {
 	if ambiguous(p.Header, "Content-Type") || ambiguous(p.Header, "Content-Transfer-Encoding") {
 		return true
 	}
-	composite := strings.HasPrefix(p.MediaType, "multipart/") || p.MediaType == "message/rfc822"
-	return composite && (p.Malformed != "" || len(p.Parts) == 0 && identity(p.Encoding))
+	return composite(p) && len(p.Parts) == 0 && (identity(p.Encoding) || p.MediaType != "message/rfc822")
 }
 
-// ambiguous: several fields of that name that do not say the same.
-func ambiguous(h message.Header, name string) bool {
-	fields := h.All(name)
-	for _, f := range fields {
-		if !strings.EqualFold(f.Text(), fields[0].Text()) {
-			return true
-		}
+// composite reports whether the part says that there are parts in it, were it
+// in a way that only some understand.
+func composite(p *message.Part) bool {
+	if p.MediaType == "" {
+		f, _ := p.Header.Get("Content-Type")
+		v := strings.ToLower(f.Text())
+		return strings.HasPrefix(v, "multipart") || strings.HasPrefix(v, "message")
 	}
-	return false
+	return strings.HasPrefix(p.MediaType, "multipart/") || p.MediaType == "message/rfc822"
 }
 
 // frozen appends a part as it is.
@@ -192,7 +192,12 @@ func (a *assembler) frozen(p *message.Part) error {
 }
 
 func doubt(p *message.Part) string {
-	if p.Malformed != "" {
+	switch {
+	case ambiguous(p.Header, "Content-Type"):
+		return "more than one Content-Type"
+	case ambiguous(p.Header, "Content-Transfer-Encoding"):
+		return "more than one Content-Transfer-Encoding"
+	case p.Malformed != "":
 		return p.Malformed
 	}
 	return "no parts in it"

@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"slices"
 	"strings"
 
 	"mailseal/internal/message"
@@ -76,29 +77,55 @@ func IsContent(name string) bool {
 	return len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// relabel writes fields with a label's changes. Fields that say what an
-// earlier one said (the others make a part opaque) are left out.
+// Unrepeated returns a header without the Content-Type and
+// Content-Transfer-Encoding fields that say once more what the first one said.
+// Whoever reads either of them reads the same. It is to be walked in the place
+// of h, as a walk takes no multipart apart whose type is there twice.
+func Unrepeated(h message.Header) message.Header {
+	for _, name := range []string{"Content-Type", "Content-Transfer-Encoding"} {
+		if len(h.All(name)) < 2 || ambiguous(h, name) {
+			continue
+		}
+		first := true
+		h = slices.DeleteFunc(slices.Clone(h), func(f message.Field) bool {
+			if !f.Is(name) || first {
+				first = first && !f.Is(name)
+				return false
+			}
+			return true
+		})
+	}
+	return h
+}
+
+// ambiguous: several fields of that name that do not say the same.
+func ambiguous(h message.Header, name string) bool {
+	fields := h.All(name)
+	for _, f := range fields {
+		if f.Text() != fields[0].Text() {
+			return true
+		}
+	}
+	return false
+}
+
+// relabel writes fields with a label's changes.
 func relabel(fields message.Header, l label) (string, error) {
 	var b strings.Builder
 	typed, encoded := false, false
 	for _, f := range fields {
 		switch {
 		case f.Is("Content-Type"):
-			if typed && !ambiguous(fields, "Content-Type") {
-				continue
-			}
 			typed = true
 			if l.charset != "" {
 				f = message.ParseField(strings.TrimRight(f.Raw(), "; \t\r\n") + ";" + crlf + " charset=" + l.charset)
 			}
-		case f.Is("Content-Transfer-Encoding"):
-			if encoded && !ambiguous(fields, "Content-Transfer-Encoding") {
+		case f.Is("Content-Transfer-Encoding") && l.encoding != "":
+			if encoded {
 				continue
 			}
 			encoded = true
-			if l.encoding != "" {
-				f = message.NewField(f.Name(), " "+l.encoding)
-			}
+			f = message.NewField(f.Name(), " "+l.encoding)
 		}
 		s, err := survives(f)
 		if err != nil {

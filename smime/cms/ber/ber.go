@@ -59,6 +59,21 @@ type Tag struct {
 	Number uint32
 }
 
+func (t Tag) String() string {
+	if t.Class != Universal {
+		return fmt.Sprintf("[%s%d]", [...]string{Application: "APPLICATION ", ContextSpecific: "", Private: "PRIVATE "}[t.Class], t.Number)
+	}
+	if name, ok := tagNames[t]; ok {
+		return name
+	}
+	return fmt.Sprintf("[UNIVERSAL %d]", t.Number)
+}
+
+var tagNames = map[Tag]string{
+	Boolean: "BOOLEAN", Integer: "INTEGER", BitString: "BIT STRING", OctetString: "OCTET STRING",
+	Null: "NULL", OID: "OBJECT IDENTIFIER", Sequence: "SEQUENCE", Set: "SET",
+}
+
 // Classes.
 const (
 	Universal uint8 = iota
