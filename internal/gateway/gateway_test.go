@@ -1,0 +1,315 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailseal/certmgr/ca"
+	"mailseal/internal/keystore"
+	"mailseal/internal/maillog"
+	"mailseal/internal/message"
+	"mailseal/internal/pki"
+	"mailseal/internal/policy"
+	"mailseal/internal/spool"
+	"mailseal/internal/testpki"
+	"mailseal/internal/trust"
+	"mailseal/internal/verdict"
+	"mailseal/smime"
+)
+
+const id = "mx.example.jp"
+
+var (
+	inside  = message.Client{Name: "pc.example.jp", Addr: netip.MustParseAddr("10.0.0.5")}
+	outside = message.Client{Name: "mail.partner.example", Addr: netip.MustParseAddr("192.0.2.1")}
+)
+
+// A bench is a gateway with all its parts, real ones.
+type bench struct {
+	*testing.T
+	pki  *testpki.PKI
+	conf Config
+	log  bytes.Buffer
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{T: t, pki: testpki.New(t)}
+	store, err := spool.New(spool.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.conf = Config{
+		AuthservID: id,
+		Policy: &policy.Set{
+			LocalDomains:  []string{"example.jp"},
+			InternalHosts: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+			Sign:          true,
+		},
+		Identities: keystore.NewIdentities([]pki.Identity{b.pki.User("alice@example.jp", ca.P256)}),
+		Anchors:    trust.NewAnchors(b.pki.Roots()),
+		Spool:      store,
+		Log:        slog.New(maillog.New(&b.log, slog.LevelInfo)),
+	}
+	return b
+}
+
+func (b *bench) read(mail string) *message.Message {
+	b.Helper()
+	m, err := message.Read(strings.NewReader(strings.ReplaceAll(mail, "\n", "\r\n")), b.conf.Spool, message.Limits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { m.Body.Close() })
+	return m
+}
+
+// handle takes one mail through the gateway and gives what the MTA would
+// deliver.
+func (b *bench) handle(mail string, c message.Client) (delivered string, v message.Verdict) {
+	b.Helper()
+	m := b.read(mail)
+	m.Envelope = message.Envelope{QueueID: "Q1", Sender: "sender@example.jp", Client: c, Recipients: []message.Recipient{{Address: "bob@partner.example"}}}
+	g, err := New(b.conf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.log.Reset()
+	if v, err = g.Handle(context.Background(), m); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { v.Close() })
+	after, err := m.Apply(v.Edits)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var out strings.Builder
+	if _, err := after.WriteTo(&out); err != nil {
+		b.Fatal(err)
+	}
+	return strings.ReplaceAll(out.String(), "\r\n", "\n"), v
+}
+
+func (b *bench) logged(words ...string) {
+	b.Helper()
+	line := b.log.String()
+	if strings.Count(line, "\n") != 1 || !strings.HasPrefix(line, "Q1: ") {
+		b.Errorf("log is not one line of the mail: %q", line)
+	}
+	for _, w := range words {
+		if !strings.Contains(line, w) {
+			b.Errorf("log %q lacks %q", line, w)
+		}
+	}
+}
+
+const plain = "From: Alice <alice@example.jp>\nTo: bob@partner.example\nSubject: secret words\n\nGood day.\n"
+
+// What one gateway signs, the other believes, and one changed letter is seen.
+func TestSignThenVerify(t *testing.T) {
+	b := newBench(t)
+	signed, v := b.handle(plain, inside)
+	if v.Action != message.Accept || !strings.Contains(signed, "multipart/signed") {
+		t.Fatalf("%v: %s", v.Action, signed)
+	}
+	b.logged("signed", "direction=outbound", "identity=", "author=alice@example.jp")
+
+	got, _ := b.handle(signed, outside)
+	b.logged("verified", "smime=pass", "verify=OK", "signer=alice@example.jp", "direction=inbound")
+	want := "Authentication-Results: mx.example.jp; smime=pass\n body.smime-identifier=alice@example.jp body.smime-part=2\n"
+	if !strings.HasPrefix(got, want) || got != want+signed {
+		t.Errorf("delivered:\n%s", got)
+	}
+	if strings.Contains(b.log.String(), "secret") {
+		t.Error("the subject is in the log")
+	}
+
+	b.handle(strings.Replace(signed, "Good day", "Bad day!", 1), outside)
+	b.logged("smime=fail", "verify=FAIL", `reason="content was changed after it was signed"`)
+}
+
+func TestInbound(t *testing.T) {
+	b := newBench(t)
+	sign := func(id pki.Identity, mail string) string {
+		edits, err := smime.Sign(b.read(mail), smime.SignOptions{Identity: id, Spool: b.conf.Spool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := b.read(mail).Apply(edits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if _, err := m.WriteTo(&out); err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(out.String(), "\r\n", "\n")
+	}
+	alice := b.pki.User("alice@example.jp", ca.P256)
+	for _, tt := range []struct {
+		name, mail string
+		status     verdict.Status
+		log        string
+	}{
+		{"unsigned", plain, verdict.None, "verify=NO"},
+		{"empty", "\n", verdict.None, "verify=NO"},
+		{"no header", "", verdict.None, "verify=NO"},
+		{"signed by the author", sign(alice, plain), verdict.Pass, "verify=OK"},
+		{"author in other case", sign(alice, strings.Replace(plain, "alice@example.jp", "Alice@Example.JP", 1)), verdict.Pass, "verify=OK"},
+		{"signed by somebody else", sign(b.pki.User("mallory@partner.example", ca.P256), plain), verdict.Policy, "verify=FAIL"},
+		{"display name is the author", sign(b.pki.User("mallory@partner.example", ca.P256), strings.Replace(plain, "From: Alice <alice@example.jp>", `From: "alice@example.jp" <eve@partner.example>`, 1)), verdict.Policy, "certificate is not for the From address"},
+		{"two From fields", sign(alice, "From: mallory@partner.example\n"+plain), verdict.Policy, "From has several addresses"},
+		{"two From addresses", sign(alice, strings.Replace(plain, "From: ", "From: mallory@partner.example, ", 1)), verdict.Policy, "verify=FAIL"},
+		{"From is a group", sign(alice, strings.Replace(plain, "From: Alice <alice@example.jp>", "From: team: alice@example.jp;", 1)), verdict.Policy, "verify=FAIL"},
+		{"no From", sign(alice, strings.Replace(plain, "From:", "X-From:", 1)), verdict.Policy, "mail has no From"},
+		{"untrusted CA", sign(b.pki.Stranger().User("alice@example.jp", ca.P256), plain), verdict.Fail, `reason="no path to a trust anchor"`},
+		{"expired", sign(b.pki.Expired("alice@example.jp", ca.P256), plain), verdict.Fail, `reason="certificate has expired"`},
+		{"through a sub-CA", sign(b.pki.Below().User("alice@example.jp", ca.P256), plain), verdict.Pass, "verify=OK"},
+		{"not for e-mail", sign(b.pki.Client("alice@example.jp", ca.P256), plain), verdict.Fail, `reason="certificate is not for e-mail"`},
+		{"label without signature", "From: alice@example.jp\nContent-Type: application/pkcs7-mime; smime-type=signed-data\n\nhello\n", verdict.Neutral, "verify=FAIL"},
+		{"multipart/signed without boundary", "From: alice@example.jp\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\"\n\nhello\n", verdict.Neutral, "verify=FAIL"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, v := b.handle(tt.mail, outside)
+			first, rest, _ := strings.Cut(strings.ReplaceAll(got, "\n ", " "), "\n")
+			if v.Action != message.Accept || !strings.HasPrefix(first, "Authentication-Results: mx.example.jp; smime="+string(tt.status)) {
+				t.Errorf("%v, %s; want smime=%s", v.Action, first, tt.status)
+			}
+			if !strings.HasSuffix(strings.ReplaceAll(tt.mail, "\n ", " "), rest) {
+				t.Errorf("mail was changed:\n%s", got)
+			}
+			b.logged(tt.log)
+		})
+	}
+}
+
+func TestForgedResults(t *testing.T) {
+	b := newBench(t)
+	forged := "Authentication-Results: mx.example.jp; smime=pass body.smime-identifier=alice@example.jp\n" +
+		"Authentication-Results: other.example; smime=pass\n" +
+		"authentication-results: (x) MX.example.jp; dkim=pass\n"
+	for _, earlier := range []bool{false, true} {
+		b.conf.EarlierMilters = earlier
+		got, _ := b.handle(forged+plain, outside)
+		var fields []string
+		for _, l := range strings.Split(got, "\n") {
+			if strings.HasPrefix(strings.ToLower(l), "authentication-results:") {
+				fields = append(fields, l)
+			}
+		}
+		want := []string{"Authentication-Results: mx.example.jp; smime=none", "Authentication-Results: other.example; smime=pass"}
+		if earlier {
+			want = append(want, "authentication-results: (x) MX.example.jp; dkim=pass")
+		}
+		if !slices.Equal(fields, want) {
+			t.Errorf("earlier milters %v: %q", earlier, fields)
+		}
+	}
+}
+
+func TestOutboundUnsigned(t *testing.T) {
+	b := newBench(t)
+	user := func(login string) message.Client { c := outside; c.Login = login; return c }
+	for _, tt := range []struct {
+		name, mail string
+		client     message.Client
+		reason     string
+	}{
+		{"no identity", strings.ReplaceAll(plain, "alice", "carol"), inside, `reason="no identity for carol@example.jp"`},
+		{"somebody else's login", plain, user("bob@example.jp"), `reason="login bob@example.jp may not send as alice@example.jp"`},
+		{"two authors", "From: bob@example.jp\n" + plain, inside, "2 addresses"},
+		{"re-injected by a list", "Authentication-Results: mx.example.jp; smime=none\n" + plain, inside, "inbound before"},
+		{"fetched from elsewhere", "Received: from x (x [192.0.2.9]) by pop.example; now\n" + plain, inside, "outside internal_hosts"},
+		{"OpenPGP", "MIME-Version: 1.0\nContent-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=b\n" + strings.Replace(plain, "\n\n", "\n\n--b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n--b\nContent-Type: application/octet-stream\n\n-----BEGIN PGP MESSAGE-----\n\n-----END PGP MESSAGE-----\n--b--\n", 1), inside, "signed or encrypted already"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, v := b.handle(tt.mail, tt.client)
+			if v.Action != message.Accept || got != tt.mail {
+				t.Errorf("%v:\n%s", v.Action, got)
+			}
+			b.logged("passed", tt.reason, "direction=outbound")
+		})
+	}
+	signed, _ := b.handle(plain, user("alice@example.jp"))
+	if again, _ := b.handle(signed, inside); again != signed {
+		t.Errorf("signed mail was changed:\n%s", again)
+	}
+	b.logged("passed", "signed or encrypted already")
+}
+
+// failing is a body that cannot be read: a spool on a broken disk.
+type failing struct{ message.Body }
+
+func (failing) ReadAt([]byte, int64) (int, error) { return 0, errors.New("input/output error") }
+
+var _ io.ReaderAt = failing{}
+
+func TestFaults(t *testing.T) {
+	b := newBench(t)
+	mixed := strings.Replace(plain, "\n\n", "\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n", 1)
+	for _, tt := range []struct {
+		name    string
+		client  message.Client
+		onError message.Action
+		want    message.Action
+		code    int
+	}{
+		{"inbound, tempfail", outside, message.Defer, message.Defer, 452},
+		{"inbound, accept", outside, message.Accept, message.Accept, 0},
+		{"inbound, reject", outside, message.Reject, message.Reject, 554},
+		{"inbound, quarantine", outside, message.Quarantine, message.Quarantine, 0},
+		{"to be signed: deferred whatever on_error says", inside, message.Accept, message.Defer, 452},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b.conf.OnError = tt.onError
+			g, err := New(b.conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := b.read(mixed)
+			m.Envelope.Client, m.Envelope.QueueID = tt.client, "Q1"
+			m.Body = failing{m.Body}
+			b.log.Reset()
+			v, _ := g.Handle(context.Background(), m)
+			if v.Action != tt.want || v.Reply.Code != tt.code {
+				t.Errorf("%v, %+v", v.Action, v.Reply)
+			}
+			if strings.Contains(v.Reply.Text, "input/output") {
+				t.Errorf("the cause left the house: %q", v.Reply.Text)
+			}
+			if v.Action == message.Accept && len(v.Edits) != 1 {
+				t.Error("delivered unchecked without a word")
+			}
+			b.logged("error=", "input/output error")
+		})
+	}
+	t.Run("out of time", func(t *testing.T) {
+		b.conf.OnError = message.Defer
+		ctx, cancel := context.WithTimeout(context.Background(), -time.Second)
+		defer cancel()
+		g, err := New(b.conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []message.Client{inside, outside} {
+			m := b.read(plain)
+			m.Envelope.Client = c
+			if o := g.Decide(ctx, m); o.Verdict.Action != message.Defer || len(o.Verdict.Edits) != 0 {
+				t.Errorf("%+v", o)
+			}
+		}
+	})
+}
+
+func TestNewRefusesHalfAConfiguration(t *testing.T) {
+	if _, err := New(Config{AuthservID: id}); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,107 @@
+package verdict
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mailseal/certmgr/ca"
+	"mailseal/internal/mailaddr"
+	"mailseal/internal/pki"
+	"mailseal/internal/testpki"
+	"mailseal/internal/trust"
+	"mailseal/smime"
+	"mailseal/smime/cms"
+)
+
+func TestJudge(t *testing.T) {
+	p := testpki.New(t)
+	alice, mallory := p.User("alice@example.jp", ca.P256), p.User("mallory@evil.example", ca.P256)
+	stranger := p.Stranger().User("alice@example.jp", ca.P256)
+	by := func(id pki.Identity, err error) smime.Signer {
+		return smime.Signer{Result: cms.SignerResult{Certificate: id.Certificate, Err: err}}
+	}
+	unknown := smime.Signer{Result: cms.SignerResult{Err: cms.ErrNoCertificate}}
+	for _, tt := range []struct {
+		name       string
+		report     smime.Report
+		want       Status
+		identifier string
+	}{
+		{"plain", smime.Report{}, None, ""},
+		{"encrypted", smime.Report{Kind: smime.Enveloped}, None, ""},
+		{"good", smime.Report{Signers: []smime.Signer{by(alice, nil)}}, Pass, "alice@example.jp"},
+		{"two good signers", smime.Report{Signers: []smime.Signer{by(alice, nil), by(alice, nil)}}, Pass, "alice@example.jp"},
+		{"a good one and somebody else", smime.Report{Signers: []smime.Signer{by(alice, nil), by(mallory, nil)}}, Policy, "mallory@evil.example"},
+		{"a good one and a broken one", smime.Report{Signers: []smime.Signer{by(alice, nil), by(alice, cms.ErrSignature)}}, Fail, "alice@example.jp"},
+		{"a good one and an unknown one", smime.Report{Signers: []smime.Signer{by(alice, nil), unknown}}, PermError, ""},
+		{"no signers", smime.Report{Signers: nil}, PermError, ""},
+		{"changed", smime.Report{Signers: []smime.Signer{by(alice, fmt.Errorf("x: %w", cms.ErrDigest))}}, Fail, "alice@example.jp"},
+		{"attributes", smime.Report{Signers: []smime.Signer{by(alice, cms.ErrAttributes)}}, PermError, "alice@example.jp"},
+		{"unsupported", smime.Report{Signers: []smime.Signer{by(alice, cms.ErrUnsupported)}}, Neutral, "alice@example.jp"},
+		{"weak", smime.Report{Signers: []smime.Signer{by(alice, cms.ErrWeak)}}, Policy, "alice@example.jp"},
+		{"weak and not trusted", smime.Report{Signers: []smime.Signer{by(stranger, cms.ErrWeak)}}, Fail, "alice@example.jp"},
+		{"an error nobody foresaw", smime.Report{Signers: []smime.Signer{by(alice, errors.New("?"))}}, Neutral, "alice@example.jp"},
+		{"good signer, bad mail", smime.Report{Err: &smime.Problem{Class: smime.Contradiction}, Signers: []smime.Signer{by(alice, nil)}}, PermError, ""},
+		{"malformed", smime.Report{Err: &smime.Problem{Class: smime.BadStructure}}, Neutral, ""},
+		{"too large", smime.Report{Err: &smime.Problem{Class: smime.TooLarge}}, Neutral, ""},
+		{"empty signature", smime.Report{Err: &smime.Problem{Class: smime.NoSigner}}, PermError, ""},
+		{"a problem nobody foresaw", smime.Report{Err: errors.New("?"), Signers: []smime.Signer{by(alice, nil)}}, Neutral, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.report.Kind == smime.Plain && tt.name != "plain" {
+				tt.report.Kind, tt.report.Part = smime.SignedDetached, "2"
+			}
+			from := mailaddr.Address{Local: "alice", Domain: "example.jp"}
+			got := Judge(&tt.report, Question{From: []mailaddr.Address{from}, Anchors: trust.NewAnchors(p.Roots()), At: time.Now()})
+			if got.Status != tt.want || got.Identifier != tt.identifier {
+				t.Errorf("%+v, want %s by %q", got, tt.want, tt.identifier)
+			}
+			if (got.Status == Pass || got.Status == None) != (got.Reason == "") && tt.report.Err == nil {
+				t.Errorf("reason %q", got.Reason)
+			}
+		})
+	}
+	report := smime.Report{Kind: smime.SignedOpaque, Signers: []smime.Signer{by(mallory, nil)}}
+	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.NewAnchors(p.Roots()), At: time.Now()}); got.Status != Pass {
+		t.Errorf("without address check: %+v", got)
+	}
+	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.NewAnchors(nil), At: time.Now()}); got.Status != Fail {
+		t.Errorf("without anchors: %+v", got)
+	}
+}
+
+// Every class of problem has a status of its own choosing, none is pass.
+func TestProblemsAreComplete(t *testing.T) {
+	for c := smime.BadStructure; !strings.HasPrefix(c.String(), "class("); c++ {
+		if s := problems[c]; s == "" || s == Pass {
+			t.Errorf("%v: %q", c, s)
+		}
+	}
+}
+
+func TestField(t *testing.T) {
+	long := strings.Repeat("long words ", 100)
+	for _, tt := range []struct {
+		r    Result
+		want string
+	}{
+		{Result{Status: None}, "mx.example.jp; smime=none"},
+		{Result{Status: Pass, Identifier: "alice@example.jp", Part: "2"}, "mx.example.jp; smime=pass body.smime-identifier=alice@example.jp body.smime-part=2"},
+		{Result{Status: Fail, Reason: "it's bad", Part: "1.2"}, `mx.example.jp; smime=fail reason="it's bad" body.smime-part=1.2`},
+		{Result{Status: Pass, Identifier: `"a b"@x.example`}, `mx.example.jp; smime=pass body.smime-identifier="\"a b\"@x.example"`},
+		{Result{Status: Fail, Serial: "0A", Issuer: "CN=日本\r\n; smime=pass"}, `mx.example.jp; smime=fail body.smime-serial=0A body.smime-issuer="CN=????????; smime=pass"`},
+	} {
+		if got := tt.r.Field("mx.example.jp"); got != tt.want {
+			t.Errorf("%s\nwant %s", got, tt.want)
+		}
+	}
+	folded := Result{Status: Fail, Reason: long, Identifier: "alice@example.jp", Issuer: long, Serial: "1", Part: "2"}.Folded("mx.example.jp")
+	for _, l := range strings.Split(folded, "\r\n") {
+		if len(l) > 900 || !strings.HasPrefix(l, " ") {
+			t.Errorf("line of %d: %.40q", len(l), l)
+		}
+	}
+}
