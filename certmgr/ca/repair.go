@@ -71,6 +71,11 @@ func (c *CA) appendIndex(cert *x509.Certificate) error {
 
 // repair ends what a writer that was killed has begun. The folder is locked.
 func (c *CA) repair() error {
+	for _, name := range []string{intentFile, indexFile} {
+		if err := removeLeftovers(c.path(name)); err != nil {
+			return err
+		}
+	}
 	b, err := os.ReadFile(c.path(intentFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -96,14 +101,8 @@ func (c *CA) repair() error {
 // that did not has never left the process: its number is simply not used.
 func (c *CA) complete(draft *x509.Certificate) error {
 	path := c.newCert(draft)
-	left, err := durable.Leftovers(path)
-	if err != nil {
+	if err := removeLeftovers(path); err != nil {
 		return err
-	}
-	for _, name := range left {
-		if err := os.Remove(name); err != nil {
-			return err
-		}
 	}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -136,6 +135,14 @@ func (c *CA) complete(draft *x509.Certificate) error {
 		return err
 	}
 	return c.appendIndex(cert)
+}
+
+func removeLeftovers(path string) error {
+	left, err := durable.Leftovers(path)
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
 }
 
 // cutTornLine removes the begin of the certificate's own line from the end of

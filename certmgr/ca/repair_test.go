@@ -1,10 +1,12 @@
 package ca
 
 import (
+	"bufio"
 	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"fmt"
+	"io"
 	"math/big"
 	"os"
 	"os/exec"
@@ -133,16 +135,17 @@ func TestUniqueSubject(t *testing.T) {
 
 const writerEnv = "MAILSEAL_TEST_WRITER"
 
-// TestWriter is the other process of TestTwoWriters.
+// TestWriter is the other process of the tests below: it prints the number of
+// every certificate that it has issued.
 func TestWriter(t *testing.T) {
 	dir := os.Getenv(writerEnv)
 	if dir == "" {
-		t.Skip("only runs as a part of TestTwoWriters")
+		t.Skip("only runs as a part of other tests")
 	}
-	write(t, dir, 10)
+	write(t, dir, 10, os.Stdout)
 }
 
-func write(t *testing.T, dir string, n int) {
+func write(t *testing.T, dir string, n int, w io.Writer) {
 	c, err := Open(dir, OpenOptions{})
 	if err != nil {
 		t.Error(err)
@@ -151,21 +154,70 @@ func write(t *testing.T, dir string, n int) {
 	for i := range n {
 		r := alice
 		r.Emails = []string{"user" + strconv.Itoa(i) + "@corp.example"}
-		if _, err := c.Issue(r); err != nil {
+		issued, err := c.Issue(r)
+		if err != nil {
 			t.Error(err)
+			return
 		}
+		fmt.Fprintf(w, "issued %s\n", serialHex(issued.Certificate.SerialNumber))
 	}
+}
+
+func writer(dir string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestWriter$")
+	cmd.Env = append(os.Environ(), writerEnv+"="+dir)
+	return cmd
+}
+
+// A writer is killed somewhere in its work, again and again. What it said it
+// had issued is in the folder, and the folder is whole after the next issue.
+func TestKilledWriter(t *testing.T) {
+	c := newCA(t)
+	said := map[string]bool{}
+	for round := range 10 {
+		cmd := writer(c.Dir())
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// It is on with the next one, anywhere, when we have read this line.
+		lines := bufio.NewScanner(out)
+		for n := 0; n <= round/2 && lines.Scan(); n++ {
+			said[strings.TrimPrefix(lines.Text(), "issued ")] = true
+		}
+		cmd.Process.Kill()
+		for lines.Scan() {
+			if serial, ok := strings.CutPrefix(lines.Text(), "issued "); ok {
+				said[serial] = true
+			}
+		}
+		cmd.Wait()
+	}
+	issue(t, c, alice)
+	var index []string
+	if err := c.eachEntry(func(e entry) error {
+		delete(said, e.serial)
+		index = append(index, e.serial)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(said) > 0 {
+		t.Errorf("lost: %v", said)
+	}
+	wantCertificates(t, c, index)
 }
 
 func TestTwoWriters(t *testing.T) {
 	c := newCA(t)
 	var writers sync.WaitGroup
 	for range 2 {
-		writers.Go(func() { write(t, c.Dir(), 10) })
+		writers.Go(func() { write(t, c.Dir(), 10, io.Discard) })
 		writers.Go(func() {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestWriter$")
-			cmd.Env = append(os.Environ(), writerEnv+"="+c.Dir())
-			if out, err := cmd.CombinedOutput(); err != nil {
+			if out, err := writer(c.Dir()).CombinedOutput(); err != nil {
 				t.Errorf("the other process: %v\n%s", err, out)
 			}
 		})
@@ -208,5 +260,14 @@ func wantCertificates(t *testing.T, c *CA, serials []string) {
 	}
 	if _, err := os.Stat(c.path(intentFile)); err == nil {
 		t.Error("the intent is still there")
+	}
+	top, err := os.ReadDir(c.Dir())
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range top {
+		if strings.HasPrefix(e.Name(), ".") {
+			t.Errorf("%s is left", e.Name())
+		}
 	}
 }
