@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"io"
+	"sort"
 )
 
 // Bytes returns a Body of b, which must not change any more.
@@ -95,13 +96,10 @@ func (c *concat) ReadAt(p []byte, off int64) (int, error) {
 		return 0, errOffset
 	}
 	done := 0
-	for i, b := range c.parts {
-		if done == len(p) {
-			break
-		}
-		if off >= c.start[i+1] {
-			continue
-		}
+	// The part that holds off: never an empty one.
+	i := sort.Search(len(c.parts), func(i int) bool { return c.start[i+1] > off })
+	for ; i < len(c.parts) && done < len(p); i++ {
+		b := c.parts[i]
 		n := min(int64(len(p)-done), c.start[i+1]-off)
 		m, err := b.ReadAt(p[done:done+int(n)], off-c.start[i])
 		done += m
@@ -127,3 +125,11 @@ func NewReader(b Body) *Reader {
 
 // A Reader reads a Body in order.
 type Reader struct{ *io.SectionReader }
+
+// WriteTo writes the rest of the Body.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	// Without w's own ReadFrom, which may read in small pieces.
+	return io.CopyBuffer(struct{ io.Writer }{w}, r.SectionReader, buf[:])
+}

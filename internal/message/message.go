@@ -21,6 +21,9 @@ type Message struct {
 	// Newline is how the received mail ended its lines, "\r\n" or "\n". The
 	// signed form of a mail always has CRLF (RFC 8551 section 3.1.1).
 	Newline string
+	// separator is the empty line behind the header, endNone where the mail
+	// that was read ended before it.
+	separator lineEnd
 }
 
 // A Body is the part of a mail after the empty line. It may be read from
