@@ -1,9 +1,20 @@
-// Package config is the configuration file, strict and typed.
+// Package config reads the configuration file, mailseal.toml: strictly, so
+// that a key with a slip of the pen is an error and not a default, and typed,
+// so that what comes out can be used as it is. All that is wrong is told at
+// once, each thing with its place, what it is and what was expected:
+//
+//	/etc/mailseal/mailseal.toml:12:1: milter.sokcet: unknown key; want socket
+//	/etc/mailseal/mailseal.toml:19:12: milter.on_error: "temp"; want "accept", "reject", "tempfail" or "quarantine"
+//
+// A key that has no function yet is unknown too. Relative paths start at the
+// file's folder, domain names come out in lower case and A-labels. The package
+// looks at no file but this one; whether the files that it names are there is
+// for those who build from it, who say so by At.
 package config
 
 import (
 	"crypto"
-	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -11,9 +22,6 @@ import (
 
 	"mailseal/internal/message"
 )
-
-// A Size is a number of bytes, written as "64MiB".
-type Size int64
 
 // A Config is a configuration file, checked. Paths are absolute.
 type Config struct {
@@ -28,10 +36,12 @@ type Config struct {
 	State  string
 	Milter Milter
 	SMIME  SMIME
-	// Logins maps a login to the addresses that it may send as. "@domain"
+	// Logins maps a login to the addresses that it may send as. "*@domain"
 	// is every address there.
 	Logins map[string][]string
 	Log    Log
+
+	file *file
 }
 
 // Milter is what the MTA's side needs.
@@ -69,5 +79,76 @@ type Log struct {
 	Level  slog.Level
 }
 
-// Load reads a file.
-func Load(path string) (*Config, error) { return nil, errors.New("not written yet") }
+// Default is the configuration of an empty file, but for the keys that have no
+// default. Its paths that start at the file's folder are still relative.
+func Default(goos string) Config {
+	run, state := "/run/mailseal", "/var/lib/mailseal"
+	switch goos { // hier(7) of each
+	case "freebsd", "netbsd", "openbsd", "dragonfly":
+		run, state = "/var/run/mailseal", "/var/db/mailseal"
+	}
+	return Config{
+		InternalHosts: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		State:         state,
+		Milter: Milter{
+			Socket:         "unix:" + run + "/milter.sock",
+			SocketMode:     0o660,
+			OnError:        message.Defer,
+			MaxMessageSize: 64 << 20,
+			MaxConnections: 500,
+			SpoolMemory:    256 << 10,
+			IdleTimeout:    2 * time.Hour,   // sendmail gives its client up to an hour for one command
+			WorkTimeout:    4 * time.Minute, // less than the 5 that both MTAs wait for us
+		},
+		SMIME: SMIME{
+			Identities: "identities",
+			Trust:      []string{"ca.pem", "trust.d"},
+			Sign:       true,
+			Digest:     crypto.SHA256,
+		},
+		Log: Log{Level: slog.LevelInfo},
+	}
+}
+
+// DefaultPath is where the file is looked for.
+func DefaultPath(goos string) string {
+	switch goos {
+	case "freebsd", "dragonfly":
+		return "/usr/local/etc/mailseal/mailseal.toml"
+	}
+	return "/etc/mailseal/mailseal.toml"
+}
+
+// IsSet reports whether the file sets the key, as "smime.trust".
+func (c *Config) IsSet(key string) bool {
+	_, ok := c.file.places[path(key)]
+	return ok
+}
+
+// At returns err with the place of a key, as "smime.trust". A number is the
+// place of that element of a list.
+func (c *Config) At(key string, err error, element ...int) error {
+	p := path(key)
+	for _, i := range element {
+		p = p.element(i)
+	}
+	return &Error{File: c.file.name, Place: c.file.place(p), Key: key, Err: err}
+}
+
+// An Error is one thing that is wrong with a file.
+type Error struct {
+	File string
+	Place
+	Key string // with its table, "" where it concerns none
+	Err error
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s:%d:%d: ", e.File, e.Line, e.Column)
+	if e.Key != "" {
+		s += e.Key + ": "
+	}
+	return s + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
