@@ -53,6 +53,10 @@ func (m *mail) addField(name, value string, limit int64) {
 		return
 	}
 	raw := name + ":" + crlf(value)
+	if !folded(raw) {
+		m.fail(fmt.Errorf("%w: header field %.40q holds a line end that is no fold", fault.Malformed, name))
+		return
+	}
 	m.size += int64(len(raw)) + 2
 	if m.size > limit {
 		m.fail(fmt.Errorf("%w: header of more than %d bytes", fault.TooLarge, limit))
@@ -67,6 +71,21 @@ func crlf(value string) string {
 		return value
 	}
 	return strings.ReplaceAll(strings.ReplaceAll(value, "\r\n", "\n"), "\n", "\r\n")
+}
+
+// folded reports whether every line end has a blank behind it. An MTA gives no
+// other: it would be another field, or the end of the header.
+func folded(raw string) bool {
+	for {
+		i := strings.IndexByte(raw, '\n')
+		if i < 0 {
+			return true
+		}
+		if i+1 == len(raw) || raw[i+1] != ' ' && raw[i+1] != '\t' {
+			return false
+		}
+		raw = raw[i+1:]
+	}
 }
 
 // addBody spools a piece of the body.

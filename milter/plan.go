@@ -176,16 +176,19 @@ type fieldEdits []*fieldEdit
 type fieldEdit struct {
 	name  string
 	set   *message.Field
-	drops []int
+	drops []int // after set, if there is one
 }
 
-func (es *fieldEdits) of(name string) *fieldEdit {
-	for _, e := range *es {
-		if strings.EqualFold(e.name, name) {
-			return e
-		}
-	}
+// of returns the edit of a name, which goes to the end when it is last.
+func (es *fieldEdits) of(name string, last bool) *fieldEdit {
 	e := &fieldEdit{name: name}
+	if i := slices.IndexFunc(*es, func(e *fieldEdit) bool { return strings.EqualFold(e.name, name) }); i >= 0 {
+		if !last {
+			return (*es)[i]
+		}
+		e = (*es)[i]
+		*es = slices.Delete(*es, i, i+1)
+	}
 	*es = append(*es, e)
 	return e
 }
@@ -194,8 +197,7 @@ func (es *fieldEdits) set(f message.Field) error {
 	if err := checkField(f); err != nil {
 		return err
 	}
-	e := es.of(f.Name())
-	e.name, e.set = f.Name(), &f
+	*es.of(f.Name(), true) = fieldEdit{name: f.Name(), set: &f}
 	return nil
 }
 
@@ -206,7 +208,7 @@ func (es *fieldEdits) drop(d message.DropField) error {
 	if d.Occurrence < 1 {
 		return fmt.Errorf("drop header field %s: occurrence %d", d.Name, d.Occurrence)
 	}
-	e := es.of(d.Name)
+	e := es.of(d.Name, false)
 	e.drops = append(e.drops, d.Occurrence)
 	return nil
 }
@@ -220,16 +222,18 @@ func (es fieldEdits) packets(h message.Header) []byte {
 	var out []byte
 	for _, e := range es {
 		n := len(h.All(e.name))
+		doomed := slices.Clone(e.drops)
 		if e.set != nil {
-			// Where there is none this adds it at the end of the header.
-			out = appendField(out, change, 1, e.name, wireValue(e.set.Value()))
-			for i := n; i > 1; i-- {
-				out = appendField(out, change, i, e.name, "")
+			if n == 0 || !slices.Contains(e.drops, 1) {
+				// Where there is none this adds it at the end of the header.
+				out = appendField(out, change, 1, e.name, wireValue(e.set.Value()))
 			}
-			continue
+			for i := 2; i <= n; i++ {
+				doomed = append(doomed, i)
+			}
 		}
-		slices.Sort(e.drops)
-		for _, i := range slices.Backward(slices.Compact(e.drops)) {
+		slices.Sort(doomed)
+		for _, i := range slices.Backward(slices.Compact(doomed)) {
 			if i <= n {
 				out = appendField(out, change, i, e.name, "")
 			}
