@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	startTimeout   = 20 * time.Second // until the port answers; a second is usual
+	startTimeout   = time.Minute // until the port answers; a fifth of a second is usual
+	startAttempts  = 3
 	greetTimeout   = 2 * time.Second
 	stopTimeout    = 5 * time.Second // until SIGKILL
 	commandTimeout = 30 * time.Second
@@ -108,36 +109,58 @@ func (i *instance) nextHop() (hop, error) {
 // socket is in the instance's folder can be named only once that exists.
 func (i *instance) SetMilters(m ...Milter) { i.cfg.Milters = m }
 
-// run starts the daemon and waits until its port greets with its name.
-func (i *instance) run(cmd *exec.Cmd) error {
+// run starts the daemon and waits until its port greets with its name. It is
+// tried again when the daemon ends at once: between our giving the port up and
+// its taking it, an outgoing connection of anybody's may have got it.
+func (i *instance) run(daemon func() *exec.Cmd) error {
+	i.release()
+	for attempt := 1; ; attempt++ {
+		if err := i.launch(daemon()); err != nil {
+			return errors.Join(fmt.Errorf("start %s: %w", i.name, err), i.Stop())
+		}
+		err := i.awaitGreeting()
+		if err == nil {
+			return nil
+		}
+		output, _ := os.ReadFile(i.path("output"))
+		err = errors.Join(fmt.Errorf("start %s: %w\n%s%s", i.name, err, output, i.Log()), i.Stop())
+		if !errors.Is(err, errEnded) || attempt == startAttempts {
+			return err
+		}
+	}
+}
+
+// release gives the port up. A process that another goroutine is just making
+// would still hold it until it becomes another program: not under ForkLock.
+func (i *instance) release() {
+	if i.held == nil {
+		return
+	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	i.held.Close()
+	i.held = nil
+}
+
+// launch starts the daemon and its watchdog.
+func (i *instance) launch(cmd *exec.Cmd) error {
 	out, err := os.OpenFile(i.path("output"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	if i.held != nil {
-		i.held.Close()
-		i.held = nil
-	}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(cmd.Environ(), i.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", i.name, err)
+		return err
 	}
 	i.daemon, i.exited = cmd, make(chan struct{})
 	go func(done chan struct{}) {
 		cmd.Wait() // its status says nothing that the log does not say better
 		close(done)
 	}(i.exited)
-	if err := i.watch(); err != nil {
-		return errors.Join(err, i.Stop())
-	}
-	if err := i.awaitGreeting(); err != nil {
-		output, _ := os.ReadFile(i.path("output"))
-		return errors.Join(fmt.Errorf("start %s: %w\n%s%s", i.name, err, output, i.Log()), i.Stop())
-	}
-	return nil
+	return i.watch()
 }
 
 // awaitGreeting returns when the port is served by this instance and not, say,
@@ -154,7 +177,7 @@ func (i *instance) awaitGreeting() error {
 		}
 		select {
 		case <-i.exited:
-			return errors.New("it ended at once")
+			return errEnded
 		case <-time.After(pollInterval):
 		}
 		if strings.Contains(i.Log(), "bad command startup") {
@@ -165,6 +188,8 @@ func (i *instance) awaitGreeting() error {
 		}
 	}
 }
+
+var errEnded = errors.New("it ended at once")
 
 func greet(addr string) (string, error) {
 	c, err := net.DialTimeout("tcp", addr, time.Second)
@@ -232,10 +257,7 @@ func (i *instance) Stop() error {
 
 // Close stops the instance and removes its folder.
 func (i *instance) Close() error {
-	if i.held != nil {
-		i.held.Close()
-		i.held = nil
-	}
+	i.release()
 	return errors.Join(i.Stop(), os.RemoveAll(i.dir))
 }
 

@@ -144,7 +144,7 @@ func (p *Postfix) Start() error {
 	}
 	master := filepath.Join(string(bytes.TrimSpace(out)), "master")
 	// In the foreground it is our child, and its death is noticed.
-	return p.run(exec.Command(master, "-c", p.path("etc"), "-d"))
+	return p.run(func() *exec.Cmd { return exec.Command(master, "-c", p.path("etc"), "-d") })
 }
 
 func (p *Postfix) configure() error {

@@ -65,6 +65,7 @@ func (p *Postfix) mainCF() (string, error) {
 		set("smtpd_tls_cert_file", t.Certificate)
 		set("smtpd_tls_key_file", t.Key)
 		set("smtpd_tls_CAfile", t.CA)
+		set("smtpd_tls_received_header", "yes")
 		set("smtpd_tls_ask_ccert", yesNo(t.CA != ""))
 	}
 	for _, line := range p.cfg.Extra {

@@ -39,7 +39,7 @@ func NewSendmail(cfg Config) (*Sendmail, error) {
 	if cfg.Tools.sendmail != "/" && len(libs) > 0 {
 		i.env = []string{"LD_LIBRARY_PATH=" + strings.Join(libs, ":")}
 	}
-	err = errors.Join(os.Mkdir(s.queueDir(), 0o700), os.Mkdir(s.path("dev"), folderMode))
+	err = errors.Join(os.Mkdir(s.queueDir(), 0o700), os.Mkdir(s.path("dev"), folderMode), os.Mkdir(s.path("ca"), folderMode))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the folders of sendmail: %w", err), i.Close())
 	}
@@ -62,7 +62,7 @@ func (s *Sendmail) Start() error {
 		return fmt.Errorf("take sendmail's log: %w", err)
 	}
 	s.log = log
-	if err := s.run(s.program("-bD")); err != nil {
+	if err := s.run(func() *exec.Cmd { return s.program("-bD") }); err != nil {
 		return errors.Join(err, s.Stop())
 	}
 	return nil

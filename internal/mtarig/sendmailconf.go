@@ -1,6 +1,7 @@
 package mtarig
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -58,10 +59,9 @@ func (s *Sendmail) mc() (string, error) {
 	if t := s.cfg.TLS; t.Certificate != "" {
 		define("confSERVER_CERT", t.Certificate)
 		define("confSERVER_KEY", t.Key)
-		if t.CA != "" {
-			define("confCACERT", t.CA)
-			define("confCACERT_PATH", s.path())
-		}
+		// sendmail has no TLS without these two, be there a CA or not.
+		define("confCACERT", cmp.Or(t.CA, t.Certificate))
+		define("confCACERT_PATH", s.path("ca"))
 	}
 	for _, m := range s.cfg.Milters {
 		filter, err := sendmailMilter(m)

@@ -17,7 +17,7 @@ import (
 // is a *smtp.SMTPError is answered as it is, any other with 451.
 type SinkConfig struct {
 	Hostname     string
-	No8BitMIME   bool // does not offer 8BITMIME (RFC 6152), as few hosts today
+	No8BitMIME   bool // does not offer 8BITMIME (RFC 6152) and so not SMTPUTF8 (RFC 6531 section 3.1)
 	NoSMTPUTF8   bool
 	Rcpt         func(addr string) error // asked for every recipient
 	Data         func(Mail) error        // asked for every mail that has come whole; may hand it on
@@ -52,7 +52,7 @@ func NewSink(cfg SinkConfig) (*Sink, error) {
 		return &sinkSession{sink: s}, nil
 	}))
 	s.server.Domain = cfg.Hostname
-	s.server.EnableSMTPUTF8 = !cfg.NoSMTPUTF8
+	s.server.EnableSMTPUTF8 = !cfg.NoSMTPUTF8 && !cfg.No8BitMIME
 	s.server.MaxMessageBytes = cfg.MaxMailBytes
 	s.server.MaxLineLength = 0
 	s.server.ErrorLog = log.New(io.Discard, "", 0)
