@@ -72,23 +72,17 @@ func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
 	if len(header) != len(m.Header) {
 		o.Root = nil
 	}
-	body, root, err := canonical(header, m, o.Root, o.Limits, o.Spool)
+	body, root, done, err := canonical(header, m, o.Root, o.Limits, o.Spool)
 	if err != nil {
 		return nil, err
 	}
 	s := signature{o, entity.Source{Header: header, Body: body, Root: root, Spool: o.Spool}}
 	signed, fields, err := s.make()
-	if body != m.Body {
-		if err != nil {
-			body.Close()
-		} else {
-			signed = message.Concat(signed, owned{body})
-		}
-	}
 	if err != nil {
+		done.Close()
 		return nil, err
 	}
-	return edits(m.Header, fields, signed), nil
+	return edits(m.Header, fields, message.Concat(signed, owned{done})), nil
 }
 
 // owned closes a body that others read from; it adds nothing.

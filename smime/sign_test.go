@@ -16,7 +16,7 @@ Hello Bob.
 `
 
 func TestSignedMailVerifies(t *testing.T) {
-	p := testpki.New(t)
+	p := testpki.NewAt(t, fixed)
 	for _, kind := range []ca.KeyKind{ca.RSA2048, ca.P256, ca.P384, ca.Ed25519} {
 		for _, format := range []smime.Format{smime.Detached, smime.Opaque} {
 			t.Run(kind.String()+" "+format.String(), func(t *testing.T) {

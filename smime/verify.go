@@ -67,13 +67,11 @@ type Nested struct {
 // holds. Its error is one of I/O or a passed *message.LimitError; what is
 // wrong with the mail or its signature is in the Report.
 func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
-	body, root, err := canonical(m.Header, m, o.Root, o.Limits, o.Spool)
+	body, root, done, err := canonical(m.Header, m, o.Root, o.Limits, o.Spool)
 	if err != nil {
 		return nil, err
 	}
-	if body != m.Body {
-		defer body.Close()
-	}
+	defer done.Close()
 	// A writer of the caller's that fails is no fault of the mail.
 	content := &sink{w: o.Content}
 	f, err := examine(body, root, cms.ReadOptions{Content: content, Limits: o.CMS, ParseCertificate: o.ParseCertificate})
@@ -102,31 +100,34 @@ func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
 }
 
 // canonical returns the mail's body with CRLF, which is what signatures are
-// over (RFC 8551 section 3.1.1), and its walk with the header. A body other
-// than the mail's own is the caller's to close.
-func canonical(h message.Header, m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, *message.Part, error) {
+// over (RFC 8551 section 3.1.1), its walk with the header, and what to close
+// when the body is no longer read: not the mail's own.
+func canonical(h message.Header, m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, *message.Part, io.Closer, error) {
 	if m.Newline != "\n" {
-		if root != nil {
-			return m.Body, root, nil
+		var err error
+		if root == nil {
+			root, err = message.Walk(h, m.Body, l)
 		}
-		root, err := message.Walk(h, m.Body, l)
-		return m.Body, root, err
+		return m.Body, root, nothing{}, err
 	}
 	if s == nil {
-		return nil, nil, errors.New("mail has lines that end in LF, and there is no spool to rewrite them in")
+		return nil, nil, nil, errors.New("mail has lines that end in LF, and there is no spool to rewrite them in")
 	}
 	file := s.Create()
-	if _, err := io.Copy(file, message.CRLF(message.NewReader(m.Body))); err != nil {
-		file.Close()
-		return nil, nil, err
+	_, err := io.Copy(file, message.CRLF(message.NewReader(m.Body)))
+	if err == nil {
+		root, err = message.Walk(h, file, l)
 	}
-	root, err := message.Walk(h, file, l)
 	if err != nil {
 		file.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return file, root, nil
+	return file, root, file, nil
 }
+
+type nothing struct{}
+
+func (nothing) Close() error { return nil }
 
 // sink passes content on, if anybody wants it, and keeps the error.
 type sink struct {

@@ -264,9 +264,12 @@ func (a *assembler) delimiter(want string, p *message.Part, offset int64) error 
 	return err
 }
 
-// lineEnd appends the line end that follows the closing delimiter, if it does.
+// lineEnd appends the line end that follows the closing delimiter. Where more
+// follows, it is the beginning of an epilogue and left out with it, but for
+// the last line of a mail.
 func (a *assembler) lineEnd(p *message.Part, offset int64) error {
-	if offset+int64(len(crlf)) > p.End {
+	rest := p.End - offset
+	if rest < int64(len(crlf)) || rest > int64(len(crlf)) && p != a.Root {
 		return nil
 	}
 	return a.delimiter(crlf, p, offset)
