@@ -143,24 +143,3 @@ func (p *Part) identity() bool {
 	}
 	return false
 }
-
-// maxBoundary is more than RFC 2046 allows (70) and some send.
-const maxBoundary = 200
-
-// boundaryProblem: RFC 2046 section 5.1.1, but any printable character.
-func boundaryProblem(b string) string {
-	switch {
-	case b == "":
-		return "a multipart without a boundary"
-	case len(b) > maxBoundary:
-		return "a boundary that is too long"
-	case b[len(b)-1] == ' ':
-		return "a boundary that ends with a blank"
-	}
-	for i := 0; i < len(b); i++ {
-		if b[i] < ' ' || b[i] >= 0x7f {
-			return "a boundary with characters that must not be in it"
-		}
-	}
-	return ""
-}

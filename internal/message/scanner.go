@@ -82,7 +82,7 @@ func (s *scanner) lineEnd(i int) int {
 
 // delimiter goes behind the next delimiter line of one of the boundaries. It
 // returns false where there is none.
-func (s *scanner) delimiter(open map[string]int) (delimiter, bool, error) {
+func (s *scanner) delimiter(open *boundaries) (delimiter, bool, error) {
 	for {
 		if ok, err := s.dashes(); err != nil || !ok {
 			return delimiter{}, false, err
@@ -131,9 +131,9 @@ func (s *scanner) dashes() (bool, error) {
 
 // match returns the delimiter at the beginning of the line here, and the length
 // of its line, 0 where there is none.
-func (s *scanner) match(open map[string]int) (d delimiter, n int, err error) {
+func (s *scanner) match(open *boundaries) (d delimiter, n int, err error) {
 	p, err := s.ahead(maxDelimiter)
-	if err != nil || !bytes.HasPrefix(p, []byte("--")) {
+	if err != nil || !bytes.HasPrefix(p, []byte("--")) || len(p) > 2 && open.first[p[2]] == 0 {
 		return d, 0, err
 	}
 	n = bytes.IndexByte(p[:min(len(p), maxDelimiter)], '\n') + 1
@@ -147,14 +147,15 @@ func (s *scanner) match(open map[string]int) (d delimiter, n int, err error) {
 	for len(line) > 0 && isBlankOrEnd(line[len(line)-1]) {
 		line = line[:len(line)-1]
 	}
-	level, ok := open[string(line)]
-	if !ok {
-		line, d.closing = bytes.CutSuffix(line, []byte("--"))
-		if level, ok = open[string(line)]; !ok || !d.closing {
+	var ok bool
+	if d.level, ok = open.level(line); !ok {
+		if line, d.closing = bytes.CutSuffix(line, []byte("--")); !d.closing {
+			return d, 0, nil
+		}
+		if d.level, ok = open.level(line); !ok {
 			return d, 0, nil
 		}
 	}
-	d.level = level
 	d.start = s.offset() - int64(max(s.lineEnd(s.pos), 0))
 	return d, n, nil
 }
@@ -164,7 +165,7 @@ func isBlankOrEnd(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c 
 // header appends the header that begins here to dst, without the empty line
 // behind it, and goes behind that line, or to the delimiter line that stands in
 // its place.
-func (s *scanner) header(dst []byte, open map[string]int, limit int64) ([]byte, error) {
+func (s *scanner) header(dst []byte, open *boundaries, limit int64) ([]byte, error) {
 	for {
 		p, err := s.ahead(maxDelimiter)
 		if err != nil || len(p) == 0 {

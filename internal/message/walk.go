@@ -10,7 +10,7 @@ func Walk(h Header, b Body, l Limits) (*Part, error) {
 	if !root.describe("text/plain") {
 		return root, nil
 	}
-	w := &walker{limits: l.withDefaults(), scanner: newScanner(b), open: make(map[string]int)}
+	w := &walker{limits: l.withDefaults(), scanner: newScanner(b)}
 	defer w.scanner.free()
 	var err error
 	if root.isMultipart() {
@@ -33,7 +33,7 @@ type walker struct {
 	scanner *scanner
 	limits  Limits
 	stack   []level
-	open    map[string]int // boundary -> index in stack
+	open    boundaries
 	parts   int
 	header  []byte // of one part; reused
 	bytes   int64  // of all part headers, and
@@ -49,8 +49,8 @@ type level struct {
 
 // run takes one delimiter after the other.
 func (w *walker) run() error {
-	for len(w.open) > 0 {
-		d, ok, err := w.scanner.delimiter(w.open)
+	for len(w.open.levels) > 0 {
+		d, ok, err := w.scanner.delimiter(&w.open)
 		if err != nil || !ok {
 			return err
 		}
@@ -58,7 +58,7 @@ func (w *walker) run() error {
 		if d.closing {
 			v := &w.stack[d.level]
 			v.part.Closed = true
-			delete(w.open, v.boundary)
+			w.open.remove(v.boundary)
 			v.boundary = ""
 		} else if err := w.child(d.level); err != nil {
 			return err
@@ -78,7 +78,7 @@ func (w *walker) closeAbove(d delimiter) {
 		v.part.BodyOffset = min(v.part.BodyOffset, end)
 		v.part.End = end
 		if v.boundary != "" {
-			delete(w.open, v.boundary)
+			w.open.remove(v.boundary)
 		}
 	}
 	clear(inner)
@@ -133,31 +133,19 @@ func (w *walker) push(p *Part, number string, nested bool) {
 	v := level{part: p, number: number}
 	if nested && p.isMultipart() {
 		b := p.Params["boundary"]
-		if w.confusable(b) {
+		if w.open.confusable(b) {
 			p.complain("a boundary that is also one of a multipart around it")
 		} else {
 			v.boundary = b
-			w.open[b] = len(w.stack)
+			w.open.add(b, len(w.stack))
 		}
 	}
 	w.stack = append(w.stack, v)
 }
 
-// confusable reports whether a delimiter of the boundary could be read as one
-// of an open multipart.
-func (w *walker) confusable(b string) bool {
-	_, same := w.open[b]
-	_, longer := w.open[b+"--"]
-	shorter := false
-	if n := len(b) - len("--"); n > 0 && b[n:] == "--" {
-		_, shorter = w.open[b[:n]]
-	}
-	return same || longer || shorter
-}
-
 // readHeader reads p's header, up to its empty line or a delimiter.
 func (w *walker) readHeader(p *Part) error {
-	raw, err := w.scanner.header(w.header[:0], w.open, w.limits.Header)
+	raw, err := w.scanner.header(w.header[:0], &w.open, w.limits.Header)
 	if err != nil {
 		return err
 	}
