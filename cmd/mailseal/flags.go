@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"mailseal/internal/typo"
+)
+
+func (c command) flags() (*flag.FlagSet, runner) {
+	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // run says what is wrong
+	fs.Usage = func() {}
+	return fs, c.setup(fs)
+}
+
+// parse reads the flags. Commands take no other arguments.
+func (c command) parse(env *Env) (runner, error) {
+	fs, do := c.flags()
+	if err := fs.Parse(env.Args); err != nil {
+		return nil, c.explain(fs, err)
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected %q", fs.Arg(0))
+	}
+	return do, nil
+}
+
+// explain adds the flag that may have been meant.
+func (c command) explain(fs *flag.FlagSet, err error) error {
+	_, name, ok := strings.Cut(err.Error(), "flag provided but not defined: -")
+	if !ok {
+		return err
+	}
+	var names []string
+	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	if near := typo.Nearest(strings.TrimPrefix(name, "-"), names); near != "" {
+		return fmt.Errorf("no flag -%s; did you mean -%s?", name, near)
+	}
+	return fmt.Errorf("no flag -%s", name)
+}
+
+// usage prints the command's help, made from its flags.
+func (c command) usage(w io.Writer) {
+	fs, _ := c.flags()
+	fmt.Fprintf(w, "usage: mailseal %s\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), strings.TrimSpace(c.long))
+	first := true
+	fs.VisitAll(func(f *flag.Flag) {
+		if first {
+			fmt.Fprintln(w)
+			first = false
+		}
+		value, text := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  %s\n        %s\n", strings.TrimSpace("-"+f.Name+" "+value), text)
+	})
+}
+
+// A list is a flag that may be given again and again.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(s string) error {
+	if s == "" {
+		return errors.New("empty")
+	}
+	*l = append(*l, s)
+	return nil
+}

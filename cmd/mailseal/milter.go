@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailseal/internal/config"
+	"mailseal/internal/maillog"
+	"mailseal/milter"
+)
+
+func milterCommand() command {
+	return command{
+		name:  "milter",
+		args:  "[-config FILE]",
+		short: "the daemon that Postfix and sendmail connect to",
+		long: `Answers MTAs until SIGTERM or SIGINT; then it finishes the mails that it has,
+for half a minute at most, and exits with 0. A second signal ends it at once.
+SIGHUP and SIGUSR1 read the configuration again; a wrong one is logged and the
+old one stays. It runs in the foreground, as the user that owns the keys, and
+takes its sockets from systemd when that passes any.`,
+		signals: true,
+		setup: func(fs *flag.FlagSet) runner {
+			name := fs.String("config", defaultConfig(), "configuration `FILE`")
+			return func(ctx context.Context, env Env) error {
+				again := make(chan os.Signal, 1)
+				signal.Notify(again, syscall.SIGHUP, syscall.SIGUSR1)
+				defer signal.Stop(again)
+				d, err := newDaemon(*name, env)
+				if err != nil {
+					return err
+				}
+				return d.run(ctx, again)
+			}
+		},
+	}
+}
+
+// drain is how long mails in work may take after SIGTERM. systemd kills after
+// 90 s, rc.d never.
+const drain = 30 * time.Second
+
+// A daemon is the milter with what it was built from.
+type daemon struct {
+	name   string // of the configuration file
+	getenv func(string) string
+	level  slog.LevelVar
+	log    *slog.Logger
+	logTo  io.Closer // nil for stderr
+	conf   *config.Config
+	server *milter.Server
+	lns    []net.Listener
+}
+
+// newDaemon builds all from the configuration, and listens.
+func newDaemon(name string, env Env) (*daemon, error) {
+	d := &daemon{name: name, getenv: env.Getenv}
+	p, err := d.load()
+	if err != nil {
+		return nil, err
+	}
+	d.conf = p.conf
+	if err := d.openLog(env); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(d.conf.State, 0o700); err != nil {
+		return nil, fail(exConfig, d.conf.At("state", err))
+	}
+	store, err := p.inSpool(d.conf.State)
+	if err != nil {
+		return nil, fail(exConfig, d.conf.At("state", err))
+	}
+	handler, err := p.gateway(d.conf.State, d.log)
+	if err != nil {
+		return nil, fail(exConfig, d.conf.At("state", err))
+	}
+	d.server, err = milter.New(milter.Config{
+		Handler: handler, Spool: store, Log: d.log,
+		MaxConnections: d.conf.Milter.MaxConnections, Idle: d.conf.Milter.IdleTimeout, Work: d.conf.Milter.WorkTimeout,
+	})
+	if err != nil {
+		return nil, fail(exConfig, err)
+	}
+	return d, d.listen()
+}
+
+// load builds what can be built again while the daemon runs.
+func (d *daemon) load() (*parts, error) {
+	c, err := loadConfig(d.name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := collect(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.exposed) > 0 {
+		return nil, fail(exConfig, errors.Join(p.exposed...))
+	}
+	return p, nil
+}
+
+func (d *daemon) openLog(env Env) error {
+	d.level.Set(d.conf.Log.Level)
+	target := maillog.Stamped(env.Stderr)
+	if env.Getenv("JOURNAL_STREAM") != "" { // systemd.exec(5): the journal has its own time
+		target = env.Stderr
+	}
+	if d.conf.Log.Syslog {
+		w, err := maillog.Syslog()
+		if err != nil {
+			return fail(exUnavailable, d.conf.At("log.target", err))
+		}
+		target, d.logTo = w, w
+	}
+	d.log = slog.New(maillog.New(target, &d.level))
+	return nil
+}
+
+func (d *daemon) listen() error {
+	lns, err := activated(d.getenv)
+	if err != nil {
+		return fail(exOSErr, err)
+	}
+	if len(lns) == 0 {
+		c := d.conf.Milter
+		ln, err := milter.Listen(c.Socket, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup})
+		if err != nil {
+			return fail(exUnavailable, d.conf.At("milter.socket", err))
+		}
+		lns = append(lns, ln)
+	}
+	d.lns = lns
+	return nil
+}
+
+// run serves until the context ends, and reads the configuration again as
+// often as asked.
+func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
+	if d.logTo != nil {
+		defer d.logTo.Close()
+	}
+	v := readVersion()
+	d.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", d.name)
+	g, ctx := errgroup.WithContext(ctx)
+	for _, ln := range d.lns {
+		d.log.Info("listening", "socket", ln.Addr().String())
+		g.Go(func() error {
+			if err := d.server.Serve(ln); !errors.Is(err, milter.ErrServerClosed) {
+				return fail(exOSErr, fmt.Errorf("serve %s: %w", ln.Addr(), err))
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		for {
+			select {
+			case <-again:
+				d.reload()
+			case <-ctx.Done():
+				return d.stop()
+			}
+		}
+	})
+	d.tell("READY=1", "STATUS=listening")
+	return g.Wait()
+}
+
+func (d *daemon) stop() error {
+	d.tell("STOPPING=1")
+	d.log.Info("stopping", "open", d.server.Stats().Open)
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	if err := d.server.Shutdown(ctx); err != nil {
+		d.log.Warn("cut off", "error", err)
+	}
+	d.log.Info("stopped", "messages", d.server.Stats().Messages)
+	return nil
+}
+
+// reload builds anew. Only when all of it can be built does it take over:
+// mails in work end with the old one.
+func (d *daemon) reload() {
+	d.tell(reloading()...)
+	defer d.tell("READY=1")
+	p, err := d.load()
+	if err == nil {
+		handler, gerr := p.gateway(d.conf.State, d.log)
+		if err = gerr; err == nil {
+			d.server.SetHandler(handler)
+		}
+	}
+	if err != nil {
+		for _, e := range unjoin(err) {
+			d.log.Error("kept the old configuration", "error", oneLine(e))
+		}
+		return
+	}
+	if keys := fixed(d.conf, p.conf); len(keys) > 0 {
+		d.log.Warn("restart to change", "keys", keys)
+	}
+	d.level.Set(p.conf.Log.Level)
+	d.log.Info("reloaded", "config", d.name, "identities", len(p.identities), "anchors", len(p.anchors))
+}
+
+// fixed are the keys that differ and are read at the start only.
+func fixed(old, new *config.Config) []string {
+	var keys []string
+	for _, k := range []struct {
+		name string
+		same bool
+	}{
+		{"state", old.State == new.State},
+		{"milter.socket", old.Milter.Socket == new.Milter.Socket},
+		{"milter.socket_mode", old.Milter.SocketMode == new.Milter.SocketMode},
+		{"milter.socket_group", old.Milter.SocketGroup == new.Milter.SocketGroup},
+		{"milter.max_message_size", old.Milter.MaxMessageSize == new.Milter.MaxMessageSize},
+		{"milter.max_connections", old.Milter.MaxConnections == new.Milter.MaxConnections},
+		{"milter.spool_memory", old.Milter.SpoolMemory == new.Milter.SpoolMemory},
+		{"milter.idle_timeout", old.Milter.IdleTimeout == new.Milter.IdleTimeout},
+		{"milter.work_timeout", old.Milter.WorkTimeout == new.Milter.WorkTimeout},
+		{"log.target", old.Log.Syslog == new.Log.Syslog},
+	} {
+		if !k.same {
+			keys = append(keys, k.name)
+		}
+	}
+	return slices.Clip(keys)
+}
+
+// tell notifies systemd, which is not worth ending for.
+func (d *daemon) tell(state ...string) {
+	if err := notify(d.getenv, state...); err != nil {
+		d.log.Warn("cannot notify systemd", "error", err)
+	}
+}
