@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -30,7 +31,7 @@ Postfix, and touches nothing that is installed. 0 when all is as it should be,
 			return func(ctx context.Context, env Env) error {
 				d := &demo{show: show{w: env.Stdout}, tools: mtarig.Find(*mta, env.Getenv("MAILSEAL_MTA"), "build/mta")}
 				if err := d.tools.Postfix(); err != nil {
-					return fail(exUnavailable, err)
+					return failf(exUnavailable, "the demo runs two private Postfix: %w", err)
 				}
 				if err := d.tell(ctx, *keep); err != nil {
 					return fail(1, err)
@@ -66,7 +67,7 @@ func (d *demo) tell(ctx context.Context, keep bool) error {
 	ctx, cancel := context.WithTimeout(ctx, demoLimit)
 	defer cancel()
 	err := d.run(ctx)
-	if err != nil {
+	if err != nil && err != errInterrupted {
 		d.logs()
 	}
 	if err := errors.Join(err, d.close(keep)); err != nil {
@@ -90,18 +91,20 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	for _, step := range steps {
-		if err := ctx.Err(); err != nil {
-			return errors.New("interrupted")
-		}
-		if err := step(ctx); err != nil {
-			if ctx.Err() != nil {
-				return errors.New("interrupted")
-			}
+		err := step(ctx)
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
+			return errInterrupted
+		case ctx.Err() != nil:
+			return errors.Join(fmt.Errorf("not done within %v", demoLimit), err)
+		case err != nil:
 			return err
 		}
 	}
 	return nil
 }
+
+var errInterrupted = errors.New("interrupted; what was started has ended")
 
 // prepare makes the folder and names who takes part.
 func (d *demo) prepare() error {
@@ -199,9 +202,8 @@ func (d *demo) logs() {
 		if o == nil {
 			continue
 		}
-		for name, log := range map[string]string{"Postfix": o.postfixLog(), "mailseal": o.milterLog()} {
-			d.show.lines("last lines of the "+name+" log of "+o.name, lastLines(log, 15))
-		}
+		d.show.lines("The end of the Postfix log of "+o.host(), lastLines(o.postfixLog(), 15))
+		d.show.lines("The end of the mailseal log of "+o.host(), lastLines(o.milterLog(), 15))
 	}
 }
 

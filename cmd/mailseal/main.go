@@ -61,6 +61,7 @@ func commands() []command {
 		signCommand(),
 		verifyCommand(),
 		inspectCommand(),
+		demoCommand(),
 		versionCommand(),
 	}
 }
