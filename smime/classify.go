@@ -90,8 +90,8 @@ func named(p *message.Part) bool {
 	return false
 }
 
-func malformed(reason string, err error) finding {
-	return finding{kind: Malformed, problem: &Problem{BadStructure, reason, err}}
+func malformed(reason string) finding {
+	return finding{kind: Malformed, problem: &Problem{BadStructure, reason, nil}}
 }
 
 // examineSigned looks at a multipart/signed (RFC 1847 section 2.1, RFC 8551
@@ -105,17 +105,19 @@ func examineSigned(b message.Body, p *message.Part, o cms.ReadOptions) finding {
 	switch {
 	case !ours && isOpenPGP(b, p):
 		return finding{kind: OpenPGP}
-	case p.Malformed != "" && ours:
-		return malformed("MIME fields cannot be trusted: "+p.Malformed, nil)
-	case len(p.Parts) != 2 && ours:
-		return malformed(fmt.Sprintf("multipart/signed of %d parts, 2 are needed", len(p.Parts)), nil)
-	case p.Malformed != "" || len(p.Parts) != 2:
+	case len(p.Parts) != 2 && !ours:
 		return finding{kind: Plain}
+	case repeated(p):
+		return malformed("more than one Content-Type")
+	case len(p.Parts) == 0 && p.Malformed != "":
+		return malformed(p.Malformed)
+	case len(p.Parts) != 2:
+		return malformed(fmt.Sprintf("multipart/signed of %d parts, 2 are needed", len(p.Parts)))
 	}
 	content, signature := p.Parts[0], p.Parts[1]
 	if !labelled(signature) && !named(signature) {
 		if ours {
-			return malformed("second part of multipart/signed is no CMS signature", nil)
+			return malformed("second part of multipart/signed is no CMS signature")
 		}
 		return finding{kind: Plain}
 	}
@@ -123,17 +125,17 @@ func examineSigned(b message.Body, p *message.Part, o cms.ReadOptions) finding {
 	if err != nil {
 		return finding{kind: Malformed, part: signature, problem: explain("signature part", err)}
 	}
-	f := finding{kind: SignedDetached, part: signature, content: content, signed: sd}
-	f.problem = judge(sd)
-	switch {
-	case sd.HasContent:
-		// Whose content is shown, whose is verified? (Johnny, you are fired!, C1)
+	f := finding{kind: SignedDetached, part: signature, content: content, signed: sd, problem: judge(sd)}
+	if sd.HasContent {
+		// One content would be shown and another verified.
 		f.problem = &Problem{BadStructure, "signature of multipart/signed carries its own content", nil}
-	case signature.Malformed != "":
-		f.problem = &Problem{BadStructure, "MIME fields of the signature part cannot be trusted: " + signature.Malformed, nil}
 	}
 	return f
 }
+
+// repeated reports whether there are several types to choose from: readers
+// differ in which they take.
+func repeated(p *message.Part) bool { return len(p.Header.All("Content-Type")) > 1 }
 
 // examineOpaque looks at a part that is labelled or named as CMS.
 func examineOpaque(b message.Body, p *message.Part, o cms.ReadOptions) finding {
@@ -172,8 +174,8 @@ func examineSignedData(b message.Body, p *message.Part, o cms.ReadOptions) findi
 	case !sd.HasContent:
 		return finding{kind: Malformed, part: p, signed: sd,
 			problem: &Problem{BadStructure, "signature is without the content it is over", nil}}
-	case p.Malformed != "":
-		f.problem = &Problem{BadStructure, "MIME fields cannot be trusted: " + p.Malformed, nil}
+	case repeated(p):
+		f.problem = &Problem{BadStructure, "more than one Content-Type", nil}
 	}
 	return f
 }

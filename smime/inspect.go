@@ -2,41 +2,216 @@ package smime
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"math/big"
+	"time"
 
 	"mailseal/internal/message"
 	"mailseal/internal/spool"
 	"mailseal/smime/cms"
 )
 
-// InspectOptions bound an inspection.
+// InspectOptions bound an inspection. Spool is needed.
 type InspectOptions struct {
 	Limits message.Limits
+	CMS    cms.Limits
 	Spool  *spool.Store // for what is inside opaque signatures
 	// Depth is how many opaque signatures inside each other are opened, 0 for 4.
 	Depth int
 }
 
-// A Layer is a MIME entity or a CMS object, and what is inside it.
+// A Layer is a MIME entity, the CMS object that is its content, and what is
+// inside of either.
 type Layer struct {
 	// Section is the part's number (RFC 3501 section 6.4.5), "" for the mail;
 	// inside an opaque signature it continues after a "/" (RFC 7281 section 3.2.1).
-	Section     string           `json:"section"`
-	Type        string           `json:"type"`
-	Encoding    string           `json:"encoding,omitempty"`
-	Disposition string           `json:"disposition,omitempty"`
-	Name        string           `json:"name,omitempty"`
-	Size        int64            `json:"size"` // of the content as it stands in the mail
-	Kind        Kind             `json:"kind"` // what the entity is as S/MIME
-	Problem     string           `json:"problem,omitempty"`
-	CMS         *cms.Description `json:"cms,omitempty"`
-	Layers      []*Layer         `json:"layers,omitempty"`
+	Section     string   `json:"section"`
+	Type        string   `json:"type"`
+	Encoding    string   `json:"encoding,omitempty"`
+	Disposition string   `json:"disposition,omitempty"`
+	Name        string   `json:"name,omitempty"`
+	Size        int64    `json:"size"`           // of the content as it stands in the mail
+	Kind        Kind     `json:"kind,omitempty"` // what the entity is as S/MIME
+	Problem     string   `json:"problem,omitempty"`
+	CMS         *Object  `json:"cms,omitempty"`
+	Layers      []*Layer `json:"layers,omitempty"`
+}
+
+// An Object is a CMS object in words. Nothing of it is verified.
+type Object struct {
+	Type             string        `json:"type"`
+	ContentType      string        `json:"content_type,omitempty"`
+	ContentAlgorithm string        `json:"content_algorithm,omitempty"`
+	ContentSize      int64         `json:"content_size"` // -1: the content is not in it
+	Digests          []string      `json:"digests,omitempty"`
+	Recipients       []Party       `json:"recipients,omitempty"`
+	Signers          []Party       `json:"signers,omitempty"`
+	Certificates     []Certificate `json:"certificates,omitempty"`
+	CRLs             int           `json:"crls,omitempty"`
+}
+
+// A Party is a signer or a recipient, named by issuer and serial number or by
+// a key identifier.
+type Party struct {
+	Kind        string    `json:"kind,omitempty"` // of a recipient: ktri, kari, kekri, pwri, ori
+	Issuer      string    `json:"issuer,omitempty"`
+	Serial      string    `json:"serial,omitempty"` // hexadecimal, as all bytes here
+	KeyID       string    `json:"key_id,omitempty"`
+	Digest      string    `json:"digest,omitempty"`
+	Algorithm   string    `json:"algorithm"`
+	SigningTime time.Time `json:"signing_time,omitzero"`
+	Attributes  []string  `json:"attributes,omitempty"`
+}
+
+// A Certificate was sent along.
+type Certificate struct {
+	Subject   string    `json:"subject,omitempty"`
+	Issuer    string    `json:"issuer,omitempty"`
+	Serial    string    `json:"serial,omitempty"`
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after,omitzero"`
+	Problem   string    `json:"problem,omitempty"`
 }
 
 // Inspect describes a mail. It verifies nothing.
 func Inspect(m *message.Message, o InspectOptions) (*Layer, error) {
-	return nil, errors.New("not implemented yet")
+	if o.Depth <= 0 {
+		o.Depth = 4
+	}
+	body, root, done, err := canonical(m.Header, m, nil, o.Limits, o.Spool)
+	if err != nil {
+		return nil, err
+	}
+	defer done.Close()
+	return o.layer(body, root, "", o.Depth)
 }
 
-// WriteText writes the tree for people.
-func (l *Layer) WriteText(w io.Writer) error { return errors.New("not implemented yet") }
+// layer describes an entity and what is inside; prefix goes before sections.
+func (o InspectOptions) layer(b message.Body, p *message.Part, prefix string, depth int) (*Layer, error) {
+	l := &Layer{
+		Section: prefix + p.Section, Type: p.MediaType, Encoding: p.Encoding, Disposition: p.Disposition,
+		Name: p.DispositionParams["filename"], Size: p.End - p.BodyOffset, Problem: p.Malformed,
+	}
+	if l.Name == "" {
+		l.Name = p.Params["name"]
+	}
+	var err error
+	if l.Kind, err = glance(b, p); err != nil {
+		return nil, err
+	}
+	if labelled(p) || named(p) {
+		if err := o.object(b, p, l, prefix, depth); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range p.Parts {
+		inner, err := o.layer(b, c, prefix, depth)
+		if err != nil {
+			return nil, err
+		}
+		l.Layers = append(l.Layers, inner)
+	}
+	return l, nil
+}
+
+// object describes the CMS object in a part, and what an opaque signature in
+// it is over.
+func (o InspectOptions) object(b message.Body, p *message.Part, l *Layer, prefix string, depth int) error {
+	w := &watched{Body: b}
+	content := o.Spool.Create()
+	defer content.Close()
+	into := &sink{w: content}
+	d, err := o.describe(w, p, into)
+	switch {
+	case w.err != nil:
+		return w.err
+	case into.err != nil:
+		return into.err
+	case err != nil:
+		if l.Kind != Plain && l.Problem == "" {
+			l.Problem = err.Error()
+		}
+		return nil
+	}
+	l.CMS = newObject(d)
+	if content.Size() == 0 || depth == 0 {
+		return nil
+	}
+	err = o.inside(content, l, prefix+section(p)+"/", depth-1)
+	var limit *message.LimitError
+	if errors.As(err, &limit) || errors.Is(err, spool.ErrTooLarge) {
+		l.Problem = "signed content: " + err.Error()
+		return nil
+	}
+	return err
+}
+
+// inside describes the content of an opaque signature.
+func (o InspectOptions) inside(content message.Body, l *Layer, prefix string, depth int) error {
+	m, err := message.Read(message.NewReader(content), o.Spool, o.Limits)
+	if err != nil {
+		return err
+	}
+	defer m.Body.Close()
+	root, err := message.Walk(m.Header, m.Body, o.Limits)
+	if err != nil {
+		return err
+	}
+	signed, err := o.layer(m.Body, root, prefix, depth)
+	if err != nil {
+		return err
+	}
+	l.Layers = append(l.Layers, signed)
+	return nil
+}
+
+func (o InspectOptions) describe(b message.Body, p *message.Part, content io.Writer) (*cms.Description, error) {
+	oid, err := cms.Identify(p.Decode(b))
+	if err != nil {
+		return nil, err
+	}
+	if !oid.Equal(cms.OIDSignedData) {
+		return cms.Describe(p.Decode(b))
+	}
+	sd, err := cms.ReadSignedData(p.Decode(b), cms.ReadOptions{Content: content, Limits: o.CMS})
+	if err != nil {
+		return nil, err
+	}
+	return sd.Describe(), nil
+}
+
+func newObject(d *cms.Description) *Object {
+	o := &Object{
+		Type: d.TypeName, ContentType: d.ContentTypeName, ContentAlgorithm: d.ContentAlgorithm,
+		ContentSize: d.ContentSize, Digests: d.Digests, CRLs: d.CRLs,
+	}
+	for _, r := range d.Recipients {
+		o.Recipients = append(o.Recipients, Party{
+			Kind: r.Kind, Issuer: r.Issuer, Serial: hexSerial(r.Serial), KeyID: fmt.Sprintf("%X", r.SubjectKeyID), Algorithm: r.Algorithm,
+		})
+	}
+	for _, s := range d.Signers {
+		o.Signers = append(o.Signers, Party{
+			Issuer: s.Issuer, Serial: hexSerial(s.Serial), KeyID: fmt.Sprintf("%X", s.SubjectKeyID),
+			Digest: s.Digest, Algorithm: s.Algorithm, SigningTime: s.SigningTime, Attributes: s.Attributes,
+		})
+	}
+	for _, c := range d.Certificates {
+		cert := Certificate{
+			Subject: c.Subject, Issuer: c.Issuer, Serial: hexSerial(c.Serial), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		}
+		if c.Err != nil {
+			cert.Problem = c.Err.Error()
+		}
+		o.Certificates = append(o.Certificates, cert)
+	}
+	return o
+}
+
+func hexSerial(n *big.Int) string {
+	if n == nil {
+		return ""
+	}
+	return fmt.Sprintf("%X", n)
+}
