@@ -46,9 +46,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		return nc.Read(p)
 	}), readBuffer)
 	c.out.w = writerFunc(func(p []byte) (int, error) {
-		if err := nc.SetWriteDeadline(time.Now().Add(s.conf.Write)); err != nil {
-			return 0, err
-		}
+		_ = nc.SetWriteDeadline(time.Now().Add(s.conf.Write))
 		return nc.Write(p)
 	})
 	return c
@@ -102,16 +100,12 @@ func (c *conn) next() (packet, error) {
 		if !c.session.negotiated {
 			patience = c.server.conf.Read
 		}
-		if err := c.wait(patience); err != nil {
-			return packet{}, err
-		}
+		c.wait(patience)
 		if _, err := c.in.Peek(1); err != nil {
 			return packet{}, err
 		}
 	}
-	if err := c.wait(c.server.conf.Read); err != nil {
-		return packet{}, err
-	}
+	c.wait(c.server.conf.Read)
 	var head [5]byte
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
 		return packet{}, cut(err)
@@ -134,9 +128,9 @@ func (c *conn) next() (packet, error) {
 	return packet{code: code, data: data}, nil
 }
 
-func (c *conn) wait(d time.Duration) error {
-	return c.SetReadDeadline(time.Now().Add(d))
-}
+// wait sets how long the next reads may take. It fails on a connection that has
+// ended, which reading will tell better.
+func (c *conn) wait(d time.Duration) { _ = c.SetReadDeadline(time.Now().Add(d)) }
 
 // cut tells the end of a connection within a packet from one between packets.
 func cut(err error) error {

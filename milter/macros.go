@@ -95,6 +95,9 @@ func (m *macros) arrived(code byte) {
 	s.fresh = false
 }
 
+// aborted says that whatever was said for a mail has come to nothing.
+func (m *macros) aborted() { m.mail, m.rcpt = stageMacros{}, stageMacros{} }
+
 // parseMacros reads names and values. Names come with braces when they are
 // longer than a letter and are kept without. An odd last name has no value.
 func parseMacros(b []byte) (map[string]string, error) {

@@ -68,6 +68,7 @@ func (s *session) take(p packet) (answer bool, err error) {
 		}
 	case cmdAbort:
 		s.drop()
+		s.macros.aborted()
 	case cmdData, cmdEOH:
 	default:
 		// In version 2 of the protocol there are no others: DATA and unknown
@@ -114,6 +115,7 @@ func (s *session) takeMacros(data []byte) error {
 
 func (s *session) connect(data []byte) (err error) {
 	s.drop()
+	s.macros.aborted()
 	s.macros.arrived(cmdConnect)
 	s.helo, s.macros.helo = "", stageMacros{}
 	s.host, s.addr, err = connection(data)
@@ -128,6 +130,7 @@ func (s *session) connect(data []byte) (err error) {
 // with none.
 func (s *session) takeHelo(data []byte) (err error) {
 	s.drop()
+	s.macros.aborted()
 	s.macros.arrived(cmdHelo)
 	s.helo, _, err = cstring(data)
 	if err != nil {
