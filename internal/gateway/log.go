@@ -51,8 +51,10 @@ func (g *Gateway) log(ctx context.Context, m *message.Message, o Outcome, took t
 	g.c.Log.LogAttrs(ctx, level, o.Event, attrs...)
 }
 
+// client is name[address] as in the MTAs' logs; Name is the address in brackets
+// where no name was verified.
 func client(c message.Client) string {
-	if !c.Addr.IsValid() {
+	if !c.Addr.IsValid() || strings.HasPrefix(c.Name, "[") {
 		return c.Name
 	}
 	return c.Name + "[" + c.Addr.String() + "]"
