@@ -6,10 +6,13 @@ import (
 )
 
 // An Edit is one change to a mail, as a value. Occurrences always count the
-// fields of the mail as it was received, whatever other edits there are.
+// fields of the mail as it was received, whatever other edits there are, and a
+// field keeps its place even when it is dropped before it is set. Otherwise
+// edits take effect in order; Message.Apply says exactly how.
 type Edit interface{ edit() }
 
-// AddField puts a field on top, above everything, as a trace field stands.
+// AddField puts a field on top, above everything, as a trace field stands. Of
+// several the last is topmost. It counts for no other edit.
 type AddField struct{ Field Field }
 
 // SetField leaves exactly one field of that name: the first is replaced in its
