@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mailseal/internal/mtarig"
@@ -204,5 +205,18 @@ func (h *Host) AwaitEmptyQueue(t testing.TB) {
 	t.Helper()
 	if _, err := h.MTA.WaitQueue(func(q []mtarig.Entry) bool { return len(q) == 0 }, daemon.Patience); err != nil {
 		t.Error(err)
+	}
+}
+
+// Reload changes the configuration and has the daemon read it.
+func (h *Host) Reload(t testing.TB, change func(*daemon.Settings)) {
+	t.Helper()
+	s := h.Seal.Settings()
+	change(&s)
+	h.Seal.Configure(s)
+	mark := h.Seal.Mark()
+	h.Seal.Signal(syscall.SIGHUP)
+	if _, err := h.Seal.WaitLog(mark, ": reloaded"); err != nil {
+		t.Fatal(err)
 	}
 }
