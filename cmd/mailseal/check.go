@@ -187,7 +187,7 @@ func (s *summary) write(w io.Writer) error {
 	line := func(key, format string, args ...any) {
 		fmt.Fprintf(&b, "%-13s %s\n", key, fmt.Sprintf(format, args...))
 	}
-	line(s.File+":", "OK")
+	fmt.Fprintf(&b, "%s: OK\n", s.File)
 	line("authserv_id", "%s", s.AuthservID)
 	line("local_domains", "%s", strings.Join(s.Domains, " "))
 	line("socket", "%s", s.Socket)

@@ -37,18 +37,14 @@ func writeMail(w io.Writer, m *message.Message, edits []message.Edit) error {
 	if err != nil {
 		return fail(exSoftware, err)
 	}
-	bw := bufio.NewWriterSize(w, 32<<10)
-	var to io.Writer = bw
-	if replaced(edits) && m.Newline == "\n" {
-		to = &lfWriter{w: bw}
+	if !replaced(edits) || m.Newline != "\n" {
+		_, err = out.WriteTo(w)
+	} else {
+		l := newLFWriter(w)
+		_, err = out.WriteTo(l)
+		err = errors.Join(err, l.flush())
 	}
-	if _, err := out.WriteTo(to); err != nil {
-		return fail(exIOErr, fmt.Errorf("write the mail: %w", err))
-	}
-	if l, ok := to.(*lfWriter); ok {
-		err = l.flush()
-	}
-	if err = errors.Join(err, bw.Flush()); err != nil {
+	if err != nil {
 		return fail(exIOErr, fmt.Errorf("write the mail: %w", err))
 	}
 	return nil
@@ -69,6 +65,8 @@ type lfWriter struct {
 	cr bool // the last byte was a CR that is not written yet
 }
 
+func newLFWriter(w io.Writer) *lfWriter { return &lfWriter{w: bufio.NewWriterSize(w, 32<<10)} }
+
 func (l *lfWriter) Write(p []byte) (int, error) {
 	for _, c := range p {
 		if l.cr && c != '\n' {
@@ -78,19 +76,19 @@ func (l *lfWriter) Write(p []byte) (int, error) {
 			l.w.WriteByte(c)
 		}
 	}
-	// The bufio.Writer remembers its first error.
-	if _, err := l.w.Write(nil); err != nil {
+	_, err := l.w.Write(nil) // bufio.Writer remembers its first error
+	if err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
 func (l *lfWriter) flush() error {
-	if !l.cr {
-		return nil
+	if l.cr {
+		l.cr = false
+		l.w.WriteByte('\r')
 	}
-	l.cr = false
-	return l.w.WriteByte('\r')
+	return l.w.Flush()
 }
 
 // newSpool holds the mail of a short-lived command, in the system's own
