@@ -1,0 +1,102 @@
+# mailseal. Works with GNU make, which is gmake on FreeBSD; there `gmake build`
+# and `gmake unit` are what is meant to work.
+
+GO := $(or $(shell command -v go),$(wildcard /usr/local/go/bin/go),go)
+PREFIX ?= /usr/local
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CROSS = linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64 openbsd/amd64
+FUZZTIME ?= 10s
+BENCH ?= .
+TESTFLAGS ?=
+
+# Tests run each in its own folder: they get absolute names.
+MAILSEAL_CORPORA ?= ../shared/corpora
+override MAILSEAL_CORPORA := $(abspath $(MAILSEAL_CORPORA))
+export MAILSEAL_CORPORA
+
+# The tests call go too, and sudo may have taken it out of PATH.
+export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
+
+# git does not speak of a tree that belongs to somebody else; go build would
+# fail over it instead of leaving the version out.
+ifeq ($(shell git rev-parse HEAD 2>/dev/null),)
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+endif
+
+.NOTPARALLEL:
+.PHONY: help build demo test check bench clean install tools tools-demo fmt vet staticcheck unit mta fuzz cross tidy
+
+help:
+	@echo 'make demo     two organisations exchange signed mail through two private Postfix (root)'
+	@echo 'make test     formatting, vet, staticcheck, unit tests with -race, tests with real MTAs (root)'
+	@echo 'make check    make test with -shuffle, fuzzing, cross builds, go.mod'
+	@echo 'make build    bin/mailseal'
+	@echo 'make install  PREFIX=$(PREFIX), DESTDIR'
+	@echo 'make unit     unit tests alone'
+	@echo 'make mta      tests with real MTAs alone'
+	@echo 'make bench    benchmarks; BENCH=REGEXP'
+	@echo 'make clean    removes bin and build'
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/mailseal ./cmd/mailseal
+
+demo: tools-demo build
+	bin/mailseal demo
+
+test: tools fmt vet staticcheck unit mta
+
+check: TESTFLAGS += -shuffle=on
+check: test fuzz cross tidy
+
+# What is missing is installed, and said; nothing is removed or started.
+tools:
+	@test/tools.sh test
+
+tools-demo:
+	@test/tools.sh demo
+
+fmt:
+	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+unit:
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v '^mailseal/test/')
+
+# What an MTA does is not in the cache's key.
+mta:
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 15m $(TESTFLAGS) ./test/...
+
+fuzz:
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { while (n) print $$2, f[--n] }' | \
+	while read -r pkg name; do \
+		echo "$$pkg $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$pkg </dev/null || exit 1; \
+	done
+
+cross:
+	@for t in $(CROSS); do \
+		echo "$$t"; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -trimpath -o build/cross/mailseal-$${t%/*}-$${t#*/} ./cmd/mailseal || exit 1; \
+	done
+	CGO_ENABLED=0 GOOS=freebsd $(GO) vet ./...
+	CGO_ENABLED=0 GOARCH=386 $(GO) vet ./...
+
+tidy:
+	$(GO) mod tidy -diff
+
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 bin/mailseal $(DESTDIR)$(PREFIX)/bin/mailseal
+	install -m 644 doc/mailseal.toml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 doc/mailseal.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+
+clean:
+	rm -rf bin build
