@@ -110,6 +110,9 @@ func (o InspectOptions) layer(b message.Body, p *message.Part, prefix string, de
 		if err != nil {
 			return nil, err
 		}
+		if l.Kind == SignedDetached && (labelled(c) || named(c)) && c == p.Parts[1] {
+			inner.Kind = Plain // it belongs to the whole
+		}
 		l.Layers = append(l.Layers, inner)
 	}
 	return l, nil

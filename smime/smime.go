@@ -25,6 +25,7 @@ package smime
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Kind says what a mail is as a whole.
@@ -56,6 +57,16 @@ func (k Kind) String() string {
 
 // MarshalText writes the kind's word.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads it.
+func (k *Kind) UnmarshalText(text []byte) error {
+	i := slices.Index(kinds[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is no kind of mail", text)
+	}
+	*k = Kind(i)
+	return nil
+}
 
 // Protected reports whether the mail is signed or encrypted, by whatever
 // means: such mail is never signed again.
