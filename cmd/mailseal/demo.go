@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"mailseal/certmgr/ca"
@@ -33,6 +35,9 @@ Postfix, and touches nothing that is installed. 0 when all is as it should be,
 				if err := d.tools.Postfix(); err != nil {
 					return failf(exUnavailable, "the demo runs two private Postfix: %w", err)
 				}
+				// The terminal may go, or who reads our output: `mailseal demo | head`.
+				ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGPIPE)
+				defer stop()
 				if err := d.tell(ctx, *keep); err != nil {
 					return fail(1, err)
 				}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +16,9 @@ import (
 	"mailseal/internal/mtarig"
 )
 
-// demoProgram builds the real program and makes the command that runs its
-// demo, for its milters are processes of the same program.
-func demoProgram(t *testing.T, args ...string) *exec.Cmd {
+// demoProgram builds the real program, for its milters are processes of the
+// same one, and returns what makes commands that run its demo.
+func demoProgram(t *testing.T) func(args ...string) *exec.Cmd {
 	t.Helper()
 	mta, err := filepath.Abs("../../build/mta")
 	if err != nil {
@@ -33,11 +34,13 @@ func demoProgram(t *testing.T, args ...string) *exec.Cmd {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	return exec.Command(program, append([]string{"demo", "-mta", mta}, args...)...)
+	return func(args ...string) *exec.Cmd {
+		return exec.Command(program, append([]string{"demo", "-mta", mta}, args...)...)
+	}
 }
 
 func TestDemo(t *testing.T) {
-	cmd := demoProgram(t)
+	cmd := demoProgram(t)()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	start := time.Now()
@@ -65,7 +68,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestDemoKeeps(t *testing.T) {
-	out, err := demoProgram(t, "-keep").CombinedOutput()
+	out, err := demoProgram(t)("-keep").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -81,10 +84,23 @@ func TestDemoKeeps(t *testing.T) {
 	}
 }
 
-// Interrupted at any place, it ends what it started and removes what it made.
-func TestDemoInterrupted(t *testing.T) {
-	for _, at := range []string{"2. ", "         mailseal milter", "3. ", "4. "} {
-		cmd := demoProgram(t)
+// Stopped at any place and in any way, it ends what it started and removes what
+// it made.
+func TestDemoStopped(t *testing.T) {
+	program := demoProgram(t)
+	const milters = "         mailseal milter" // said when one runs
+	interrupt := func(cmd *exec.Cmd, _ io.Closer) { cmd.Process.Signal(syscall.SIGINT) }
+	for _, tt := range []struct {
+		after string
+		stop  func(*exec.Cmd, io.Closer)
+	}{
+		{"2. ", interrupt},
+		{milters, interrupt},
+		{"3. ", interrupt},
+		{"4. ", func(cmd *exec.Cmd, _ io.Closer) { cmd.Process.Signal(syscall.SIGHUP) }},
+		{"3. ", func(_ *exec.Cmd, stdout io.Closer) { stdout.Close() }},
+	} {
+		cmd := program()
 		stdout, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -95,17 +111,18 @@ func TestDemoInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out strings.Builder
+		stopped := false
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
 			out.WriteString(lines.Text() + "\n")
-			if strings.Contains(lines.Text(), at) {
-				cmd.Process.Signal(syscall.SIGINT)
-				at = "\x00"
+			if !stopped && strings.Contains(lines.Text(), tt.after) {
+				tt.stop(cmd, stdout)
+				stopped = true
 			}
 		}
 		if err := cmd.Wait(); err == nil || !strings.Contains(errs.String(), "interrupted") {
-			t.Errorf("%v\n%s\n%s", err, errs.Bytes(), out.String())
+			t.Errorf("stopped after %q: %v\n%s\n%s", tt.after, err, errs.Bytes(), out.String())
 		}
-		if strings.Contains(out.String(), "mailseal milter") {
+		if strings.Contains(out.String(), milters) {
 			wantGone(t, folderOf(t, out.String()))
 		}
 	}
