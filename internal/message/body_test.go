@@ -159,7 +159,7 @@ func TestBoundary(t *testing.T) {
 		}
 	}
 	fixed := strings.Repeat("x", 20)
-	if Boundary(strings.NewReader(fixed)) != Boundary(strings.NewReader(fixed)) {
-		t.Error("two boundaries of the same randomness")
+	if a, b := Boundary(strings.NewReader(fixed)), Boundary(strings.NewReader(fixed)); a != b {
+		t.Errorf("%q and %q of the same randomness", a, b)
 	}
 }
