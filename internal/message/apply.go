@@ -26,8 +26,8 @@ func (m *Message) Apply(edits []Edit) (*Message, error) {
 		case DropField:
 			err = fields.drop(e.Name, e.Occurrence)
 		case ReplaceBody:
-			if body {
-				err = errors.New("replace the body twice")
+			if body || e.Body == nil {
+				err = errors.New("replace the body: want one other body")
 			}
 			out.Body, body = e.Body, true
 		case DropRcpt:

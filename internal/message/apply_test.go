@@ -111,6 +111,7 @@ func TestApplyRefuses(t *testing.T) {
 		"a drop of nothing":          {DropField{"", 1}},
 		"a drop of a number below 1": {DropField{"A", 0}},
 		"two bodies":                 {ReplaceBody{b}, ReplaceBody{b}},
+		"a body that is none":        {ReplaceBody{}},
 		"no edit":                    {nil},
 	} {
 		if _, err := read(t, "A: b\n\nc").Apply(edits); err == nil {
