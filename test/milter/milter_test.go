@@ -77,14 +77,14 @@ type bench struct {
 type setup struct {
 	network  string // "" is unix
 	timeouts string
-	extra    []string
+	tls      mtarig.TLS
 	conf     func(*milter.Config)
 }
 
 func start(t *testing.T, kind rig.Kind, s setup, decide func(*message.Message) message.Verdict) *bench {
 	t.Helper()
 	sink := rig.NewSink(t, mtarig.SinkConfig{})
-	mta := kind.Prepare(t, mtarig.Config{Relay: sink.Addr(), Extra: s.extra})
+	mta := kind.Prepare(t, mtarig.Config{Relay: sink.Addr(), TLS: s.tls})
 	spec := "inet:0@127.0.0.1"
 	if s.network == "" {
 		spec = "unix:" + mta.MilterSocket()
