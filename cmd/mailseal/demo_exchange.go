@@ -19,8 +19,9 @@ type wire struct {
 	sink *mtarig.Sink
 
 	mu     sync.Mutex
-	change *change // what to do to the next mail; under mu
-	failed error   // why that could not be done; under mu
+	change *change     // what to do to the next mail; under mu
+	failed error       // why that could not be done; under mu
+	seen   mtarig.Mail // the last one, as it came; under mu
 }
 
 // A change puts one text in the place of another, of the same length.
@@ -35,10 +36,12 @@ func newWire(deliver func(mtarig.Mail) error) (*wire, error) {
 	return w, err
 }
 
-// tamper makes the change that was asked for, in the body, once.
+// tamper makes the change that was asked for, in the body, once. The mail is
+// noted here: it may be in the mailbox before the sink has it.
 func (w *wire) tamper(m mtarig.Mail) mtarig.Mail {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.seen = m
 	c := w.change
 	if c == nil {
 		return m
@@ -58,6 +61,12 @@ func (w *wire) ask(c *change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.change = c
+}
+
+func (w *wire) last() mtarig.Mail {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen
 }
 
 func (w *wire) err() error {
@@ -96,9 +105,8 @@ func (d *demo) exchange(ctx context.Context, e exchange) error {
 	if err != nil {
 		return fmt.Errorf("no mail arrived at %s: %w", e.to.user, errors.Join(err, e.wire.err()))
 	}
-	onWire := e.wire.sink.Mails()
 	sent, err1 := readLetter(mail.Data)
-	left, err2 := readLetter(onWire[len(onWire)-1].Data)
+	left, err2 := readLetter(e.wire.last().Data)
 	arrived, err3 := readLetter(inBox.Data)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
