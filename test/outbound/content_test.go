@@ -129,17 +129,6 @@ func withoutContent(header string) []string {
 	return fields
 }
 
-// trace are fields that MTAs put on top.
-var trace = map[string]bool{"received": true, "authentication-results": true, "return-path": true}
-
-// untraced drops the trace fields that stand before all others.
-func untraced(fields []string) []string {
-	for len(fields) > 0 && trace[wire.Name(fields[0])] {
-		fields = fields[1:]
-	}
-	return fields
-}
-
 func diff[T any](t *testing.T, what string, want, got T) {
 	t.Helper()
 	if d := cmp.Diff(want, got); d != "" {
