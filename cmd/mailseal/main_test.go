@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -32,6 +34,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else every command takes a second more
 			for name, data := range files {
 				path := filepath.Join(e.WorkDir, name)
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -49,8 +52,19 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// people makes the files of TestScript.
+// folk are the files of TestScript. Their keys are made once: RSA takes time.
+var folk struct {
+	sync.Once
+	files map[string][]byte
+}
+
 func people(t *testing.T) map[string][]byte {
+	t.Helper()
+	folk.Do(func() { folk.files = makePeople(t) })
+	return folk.files
+}
+
+func makePeople(t *testing.T) map[string][]byte {
 	t.Helper()
 	p := testpki.New(t)
 	stranger := p.Stranger()
@@ -188,6 +202,33 @@ func TestHelp(t *testing.T) {
 		for _, line := range strings.Split(out, "\n") {
 			if len(line) > 120 {
 				t.Errorf("%s: a line of %d characters", c.name, len(line))
+			}
+		}
+	}
+}
+
+// TestManual: the manual page has every command and every flag.
+func TestManual(t *testing.T) {
+	page, err := os.ReadFile("../../doc/mailseal.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synopsis, _, _ := strings.Cut(string(page), ".Sh DESCRIPTION")
+	of := make(map[string]string) // the lines of each command
+	for _, part := range strings.Split(synopsis, "\n.Cm ")[1:] {
+		name, rest, _ := strings.Cut(part, "\n")
+		of[name] = rest
+	}
+	for _, c := range commands() {
+		if _, ok := of[c.name]; !ok {
+			t.Errorf("the manual page does not have %s", c.name)
+		}
+		for _, name := range flagNames(c) {
+			if c.name == "demo" && name == "mta" {
+				continue // for who runs the demo from the sources
+			}
+			if !regexp.MustCompile(`Fl ` + name + `\b`).MatchString(of[c.name]) {
+				t.Errorf("the manual page does not have %s -%s", c.name, name)
 			}
 		}
 	}
