@@ -25,7 +25,8 @@ type conn struct {
 	in      *bufio.Reader
 	out     outbox
 	pending []byte // what the library has yet to read of the packet it gets
-	packet  []byte // the packet that was read last
+	head    [5]byte
+	packet  []byte // where the data of the latest packet is
 
 	mu     sync.Mutex // guards inMail
 	inMail bool       // an idle connection may be closed, this one not
@@ -106,26 +107,36 @@ func (c *conn) next() (packet, error) {
 		}
 	}
 	c.wait(c.server.conf.Read)
-	var head [5]byte
-	if _, err := io.ReadFull(c.in, head[:]); err != nil {
+	if _, err := io.ReadFull(c.in, c.head[:]); err != nil {
 		return packet{}, cut(err)
 	}
-	length, code := binary.BigEndian.Uint32(head[:]), head[4]
+	length, code := binary.BigEndian.Uint32(c.head[:]), c.head[4]
 	if length == 0 {
 		return packet{}, errors.New("packet of no bytes")
 	}
 	if length > uint32(limit(code)) {
 		return packet{}, fmt.Errorf("packet %q of %d bytes, more than %d", code, length, limit(code))
 	}
-	n := int(length - 1)
-	if cap(c.packet) < n {
-		c.packet = make([]byte, n)
-	}
-	data := c.packet[:n]
+	data := c.room(int(length - 1))
 	if _, err := io.ReadFull(c.in, data); err != nil {
 		return packet{}, cut(err)
 	}
 	return packet{code: code, data: data}, nil
+}
+
+// room returns n bytes to read a packet into.
+func (c *conn) room(n int) []byte {
+	if cap(c.packet) < n {
+		switch {
+		case n <= readBuffer:
+			c.packet = make([]byte, readBuffer)
+		case n <= outboxSize:
+			c.packet = c.server.buffer()
+		default:
+			c.packet = make([]byte, n)
+		}
+	}
+	return c.packet[:n]
 }
 
 // wait sets how long the next reads may take. It fails on a connection that has
@@ -168,14 +179,13 @@ func (c *conn) send(p *plan) error {
 	return c.out.plan(p)
 }
 
-// release gives a large buffer back: connections are many and mostly idle.
+// release gives large buffers back: connections are many and mostly idle.
 func (c *conn) release() {
-	if cap(c.out.buf) >= outboxSize {
-		c.server.recycle(c.out.buf)
-		c.out.buf = nil
-	}
-	if cap(c.packet) > readBuffer {
-		c.packet = nil
+	for _, b := range []*[]byte{&c.out.buf, &c.packet} {
+		if cap(*b) > readBuffer {
+			c.server.recycle(*b)
+			*b = nil
+		}
 	}
 }
 

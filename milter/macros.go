@@ -1,6 +1,7 @@
 package milter
 
 import (
+	"bytes"
 	"strings"
 
 	milterlib "github.com/emersion/go-milter"
@@ -78,11 +79,22 @@ func (m *macros) stage(code byte) *stageMacros {
 }
 
 // set takes a macro packet: the code of the command that follows, then names
-// and values. The library keeps the latest packet only.
-func (m *macros) set(code byte, values map[string]string) {
-	if s := m.stage(code); s != nil {
-		*s = stageMacros{values: values, fresh: true}
+// and values. The library keeps the latest packet only. Of a command that is
+// not a stage here nothing is kept.
+func (m *macros) set(code byte, data []byte) error {
+	s := m.stage(code)
+	if s == nil {
+		if len(data) > 0 && data[len(data)-1] != 0 {
+			return errNoNUL
+		}
+		return nil
 	}
+	values, err := parseMacros(data)
+	if err != nil {
+		return err
+	}
+	*s = stageMacros{values: values, fresh: true}
+	return nil
 }
 
 // arrived says that the command itself has come. Without a packet of its own
@@ -93,6 +105,20 @@ func (m *macros) arrived(code byte) {
 		s.values = nil
 	}
 	s.fresh = false
+}
+
+// lookUp finds a macro of one letter among names and values. Postfix repeats its
+// macros before every header field: parsing them all would be most of the work.
+func lookUp(b []byte, name string) []byte {
+	for len(b) > 0 {
+		key, rest, _ := bytes.Cut(b, []byte{0})
+		value, rest, _ := bytes.Cut(rest, []byte{0})
+		if string(key) == name && len(value) <= maxMacroValue {
+			return value
+		}
+		b = rest
+	}
+	return nil
 }
 
 // aborted says that whatever was said for a mail has come to nothing.

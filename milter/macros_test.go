@@ -93,8 +93,11 @@ func TestLogin(t *testing.T) {
 	}
 	for _, tt := range tests {
 		m := macros{}
-		m.set(cmdConnect, map[string]string{"v": tt.v})
-		m.set(cmdMail, map[string]string{"auth_authen": tt.macro})
+		for code, data := range map[byte]string{cmdConnect: nul("v", tt.v), cmdMail: nul("{auth_authen}", tt.macro)} {
+			if err := m.set(code, []byte(data)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if got := m.login(); got != tt.want {
 			t.Errorf("%q from %q: %q; want %q", tt.macro, tt.v, got, tt.want)
 		}

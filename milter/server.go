@@ -271,7 +271,12 @@ func (s *Server) forget(c *conn) {
 
 func (s *Server) buffer() []byte { return (*s.buffers.Get().(*[]byte))[:0] }
 
-func (s *Server) recycle(b []byte) { s.buffers.Put(&b) }
+// recycle takes back what buffer gave; another size is left to the collector.
+func (s *Server) recycle(b []byte) {
+	if cap(b) == outboxSize {
+		s.buffers.Put(&b)
+	}
+}
 
 // panicked logs and counts a panic.
 func (s *Server) panicked(id string, v any, stack []byte) {

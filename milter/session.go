@@ -93,22 +93,22 @@ func (s *session) takeMacros(data []byte) error {
 	if len(data) == 0 {
 		return fmt.Errorf("macros without the command they are for")
 	}
-	code := data[0]
-	values, err := parseMacros(data[1:])
-	if err != nil {
+	code, data := data[0], data[1:]
+	if err := s.macros.set(code, data); err != nil {
 		return fmt.Errorf("macros: %w", err)
 	}
-	s.macros.set(code, values)
 	// sendmail tells the queue id at MAIL and no more; Postfix has none
 	// before the first good recipient and tells it from the second or from
-	// the header on. With CONNECT and HELO it could only be that of another
-	// mail, and that with MAIL belongs to the mail that MAIL begins.
+	// the header on, then with every field. With CONNECT and HELO it could
+	// only be that of another mail, and that with MAIL belongs to the mail
+	// that MAIL begins.
 	switch code {
 	case cmdConnect, cmdHelo, cmdMail:
-	default:
-		if id := values[macroQueueID]; id != "" && s.mail != nil {
-			s.id, s.mail.envelope.QueueID = id, id
-		}
+		return nil
+	}
+	if id := lookUp(data, macroQueueID); s.mail != nil && len(id) > 0 && string(id) != s.id {
+		s.id = string(id)
+		s.mail.envelope.QueueID = s.id
 	}
 	return nil
 }
