@@ -20,8 +20,11 @@ var (
 	explicit = func(n uint8) der.Tag { return der.Tag(n).ContextSpecific().Constructed() }
 )
 
-// readOID reads an OBJECT IDENTIFIER. One that is well-formed but has arcs beyond 31 bits comes back empty: it is none that
-// is known here.
+// maxOID bounds the contents of an OBJECT IDENTIFIER that is taken apart.
+const maxOID = 64
+
+// readOID reads an OBJECT IDENTIFIER. One that is well-formed but long or with arcs beyond 31 bits comes back empty: it is none
+// that is known here.
 func readOID(s *cryptobyte.String) (asn1.ObjectIdentifier, bool) {
 	var element, body cryptobyte.String
 	if !s.ReadASN1Element(&element, der.OBJECT_IDENTIFIER) {
@@ -29,7 +32,7 @@ func readOID(s *cryptobyte.String) (asn1.ObjectIdentifier, bool) {
 	}
 	full := element
 	var oid asn1.ObjectIdentifier
-	if element.ReadASN1ObjectIdentifier(&oid) {
+	if len(element) <= maxOID+2 && element.ReadASN1ObjectIdentifier(&oid) {
 		return oid, true
 	}
 	if !full.ReadASN1(&body, der.OBJECT_IDENTIFIER) || len(body) == 0 || body[len(body)-1]&0x80 != 0 {

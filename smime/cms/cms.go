@@ -170,11 +170,9 @@ func (p *object) raw() ([]byte, error) {
 	return b, err
 }
 
-// der takes the current element into memory in DER.
-func (p *object) der() ([]byte, error) {
-	b, err := p.DER(min(p.limits.Object, p.limits.Kept-p.kept))
-	p.kept += int64(len(b))
-	return b, err
+// small takes the current element into memory in DER, something that takes few octets in an honest object.
+func (p *object) small() ([]byte, error) {
+	return p.DER(4 << 10)
 }
 
 // version reads a CMSVersion.
@@ -182,7 +180,7 @@ func (p *object) version() (int, error) {
 	if err := p.expect(ber.Integer); err != nil {
 		return 0, err
 	}
-	der, err := p.der()
+	der, err := p.small()
 	if err != nil {
 		return 0, err
 	}
@@ -198,7 +196,7 @@ func (p *object) oid() (asn1.ObjectIdentifier, error) {
 	if err := p.expect(ber.OID); err != nil {
 		return nil, err
 	}
-	der, err := p.der()
+	der, err := p.small()
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +213,7 @@ func (p *object) algorithm(h ber.Header) (a pkix.AlgorithmIdentifier, err error)
 	if h.Tag.Class == ber.Universal && h.Tag != ber.Sequence {
 		return a, p.Malformed("something else where an algorithm belongs")
 	}
-	encoded, err := p.der()
+	encoded, err := p.small()
 	if err != nil {
 		return a, err
 	}

@@ -131,24 +131,36 @@ func nameOf(oid asn1.ObjectIdentifier) string {
 
 // signatureName names the signature algorithm of si together with its digest.
 func signatureName(si *SignerInfo) string {
-	f, h := signatureOf(si.SignatureAlgorithm.Algorithm)
-	name := nameOf(si.SignatureAlgorithm.Algorithm)
-	if h != 0 || f == unknownFamily {
-		return name
+	f, named := signatureOf(si.SignatureAlgorithm.Algorithm)
+	var family string
+	switch f {
+	case unknownFamily:
+		return nameOf(si.SignatureAlgorithm.Algorithm)
+	case ed25519Family:
+		return "Ed25519"
+	case rsaPKCS1:
+		family = "RSA"
+	case rsaPSS:
+		family = "RSA-PSS"
+	case ecdsaFamily:
+		family = "ECDSA"
 	}
-	switch hashOf(si.DigestAlgorithm.Algorithm) {
+	if named == 0 {
+		named = hashOf(si.DigestAlgorithm.Algorithm)
+	}
+	switch named {
 	case crypto.SHA1:
-		return name + "-SHA1"
+		return family + "-SHA1"
 	case crypto.SHA224:
-		return name + "-SHA224"
+		return family + "-SHA224"
 	case crypto.SHA256:
-		return name + "-SHA256"
+		return family + "-SHA256"
 	case crypto.SHA384:
-		return name + "-SHA384"
+		return family + "-SHA384"
 	case crypto.SHA512:
-		return name + "-SHA512"
+		return family + "-SHA512"
 	}
-	return name
+	return family
 }
 
 // nameAttributes are the short names of RFC 4514 section 3, and of what occurs in mail besides.

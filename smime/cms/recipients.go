@@ -20,7 +20,11 @@ func (p *object) recipients(d *Description) error {
 		return err
 	}
 	return p.each(p.limits.Elements, "recipients", func(ber.Header) error {
-		encoded, err := p.der()
+		raw, err := p.raw()
+		if err != nil {
+			return err
+		}
+		encoded, err := ber.DER(raw, ber.Limits{Depth: p.limits.Depth, Elements: p.limits.Elements})
 		if err != nil {
 			return err
 		}

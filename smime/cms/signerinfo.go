@@ -108,36 +108,37 @@ func (si *SignerInfo) parseIdentifier(s *cryptobyte.String) (err error) {
 }
 
 // parseAttributes reads optional attributes under an implicit tag. Besides the attributes it returns the encodings as a SET
-// OF that a digest may have been made of.
+// OF that a digest may have been made of: sorted, and as received.
 func parseAttributes(s *cryptobyte.String, tag der.Tag, max int) (attributes []Attribute, encodings [][]byte, err error) {
 	if !s.PeekASN1Tag(tag) {
 		return nil, nil, nil
 	}
-	var element, body cryptobyte.String
-	if !s.ReadASN1Element(&element, tag) {
+	var body cryptobyte.String
+	if !s.ReadASN1(&body, tag) {
 		return nil, nil, malformed("attributes")
 	}
-	asSet := slices.Clone([]byte(element))
-	asSet[0] = byte(der.SET)
-	element.ReadASN1(&body, tag)
 	attributes = []Attribute{}
+	received := []byte(body)
+	var elements [][]byte
 	for !body.Empty() {
 		if len(attributes) == max {
 			return nil, nil, fmt.Errorf("%w: more than %d attributes of a signer", ErrLimit, max)
 		}
+		before := body
 		a, ok := readAttribute(&body)
 		if !ok {
 			return nil, nil, malformed("attribute")
 		}
 		attributes = append(attributes, a)
+		elements = append(elements, before[:len(before)-len(body)])
 	}
-	sorted, err := ber.DER(asSet, ber.Limits{Elements: len(asSet)})
-	if err != nil {
-		return nil, nil, err
+	set := func(contents []byte) []byte {
+		return append(ber.AppendHeader(nil, ber.Set, true, int64(len(contents))), contents...)
 	}
-	encodings = [][]byte{sorted}
-	if !bytes.Equal(sorted, asSet) {
-		encodings = append(encodings, asSet)
+	encodings = [][]byte{set(received)}
+	if !slices.IsSortedFunc(elements, bytes.Compare) {
+		slices.SortFunc(elements, bytes.Compare)
+		encodings = [][]byte{set(bytes.Join(elements, nil)), encodings[0]}
 	}
 	return attributes, encodings, nil
 }

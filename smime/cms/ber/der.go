@@ -3,6 +3,7 @@ package ber
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -11,12 +12,15 @@ import (
 // already: definite shortest lengths, strings in one piece, TRUE as 0xff, SET OF sorted. What depends on a type it cannot
 // see (defaults, implicitly tagged strings in pieces) stays as it is.
 func DER(b []byte, l Limits) ([]byte, error) {
+	if distinguished(b, l.orDefault()) {
+		return b, nil
+	}
+	if len(b) > math.MaxInt32/2 {
+		return nil, &Error{ErrLimit, 0, "element of more than a gigabyte"}
+	}
 	p := parser{src: b, limits: l.orDefault()}
 	if err := p.parse(); err != nil {
 		return nil, err
-	}
-	if p.distinguished {
-		return b, nil
 	}
 	if err := p.measure(); err != nil {
 		return nil, err
@@ -24,47 +28,90 @@ func DER(b []byte, l Limits) ([]byte, error) {
 	return p.emit(), nil
 }
 
-// node is an element; nodes stand in the order of the input, so that parents come before children.
-type node struct {
-	head       Header
-	parent     int // index, or -1
-	start, end int // contents in the source
-	after      int // index of the first node that is not below this one
-	string     int // the outermost node of the string in pieces that this node is part of, or -1
-
-	size   int64 // of the contents in DER
-	at     int   // of the header in the output
-	unused byte  // of a BIT STRING in pieces: unused bits of its last piece
-	pieced bool  // and that piece was seen
+// distinguished says whether b is one element in DER within the limits. It allocates next to nothing: nearly all input is.
+func distinguished(b []byte, l Limits) bool {
+	type level struct {
+		end    int
+		set    bool
+		before []byte // the sibling before
+	}
+	stack := append(make([]level, 0, 16), level{end: len(b)})
+	for pos, elements := 0, 0; ; elements++ {
+		for len(stack) > 1 && pos == stack[len(stack)-1].end {
+			stack = stack[:len(stack)-1]
+		}
+		if len(stack) == 1 && elements > 0 {
+			return pos == len(b)
+		}
+		top := &stack[len(stack)-1]
+		h, err := parseHeader(b[pos:top.end])
+		if err != nil || elements == l.Elements || h.Tag == (Tag{}) || h.Length == Indefinite ||
+			h.Size != headerSize(h.Tag, h.Length) || h.Length > int64(top.end-pos-h.Size) {
+			return false
+		}
+		start, end := pos+h.Size, pos+h.Size+int(h.Length)
+		if h.Tag == Boolean && h.Length == 1 && b[start] != 0 && b[start] != 0xff {
+			return false
+		}
+		if top.set && bytes.Compare(top.before, b[pos:end]) > 0 {
+			return false
+		}
+		top.before = b[pos:end]
+		pos = end
+		if h.Constructed {
+			if isString(h.Tag) || len(stack) > l.Depth {
+				return false
+			}
+			stack = append(stack, level{end: end, set: h.Tag == Set})
+			pos = start
+		}
+	}
 }
+
+// node is an element; nodes stand in the order of the input, so that parents come before children. They are small because
+// there may be many for few octets.
+type node struct {
+	tag         Tag
+	constructed bool
+	unused      byte  // of a BIT STRING in pieces: unused bits of its last piece
+	pieced      bool  // and that piece was seen
+	parent      int32 // index, or -1
+	after       int32 // index of the first node that is not below this one
+	string      int32 // the outermost node of the string in pieces that this node is part of, or -1
+	at          int32 // of the header in the source, then in the output
+	start, end  int32 // contents in the source
+	size        int32 // of the contents in DER
+}
+
+// inDER is the length of n in DER, header included.
+func (n *node) inDER() int32 { return int32(headerSize(n.tag, int64(n.size))) + n.size }
 
 // open is an element whose children are being parsed; the root has node -1.
 type open struct {
-	node, last int // last: the child before, or -1
+	node       int
 	end        int // of the room for children
 	indefinite bool
+	some       bool // it has children
 }
 
 type parser struct {
-	src           []byte
-	limits        Limits
-	stack         []open
-	nodes         []node
-	distinguished bool
+	src    []byte
+	limits Limits
+	stack  []open
+	nodes  []node
 }
 
 func malformedAt(at int, reason string) error { return &Error{ErrMalformed, int64(at), reason} }
 
-// parse walks over src, collects the nodes and notes whether anything is not DER.
+// parse walks over src and collects the nodes.
 func (p *parser) parse() error {
-	p.stack = append(make([]open, 0, 16), open{node: -1, end: len(p.src), last: -1})
+	p.stack = append(make([]open, 0, 16), open{node: -1, end: len(p.src)})
 	p.nodes = make([]node, 0, 32)
-	p.distinguished = true
 	for pos := 0; ; {
 		top := &p.stack[len(p.stack)-1]
 		var err error
 		switch {
-		case len(p.stack) == 1 && top.last >= 0:
+		case len(p.stack) == 1 && top.some:
 			if pos < len(p.src) {
 				return malformedAt(pos, "octets after the end")
 			}
@@ -90,9 +137,9 @@ func (p *parser) element(top *open, pos int) (int, error) {
 	if h.Length > int64(top.end-start) {
 		return 0, malformedAt(pos, "element passes the end of its parent")
 	}
-	if end, err := h.endOfContents(); err != nil {
+	if last, err := h.endOfContents(); err != nil {
 		return 0, malformedAt(pos, err.Error())
-	} else if end {
+	} else if last {
 		if !top.indefinite {
 			return 0, malformedAt(pos, "end-of-contents in an element of definite length")
 		}
@@ -103,20 +150,23 @@ func (p *parser) element(top *open, pos int) (int, error) {
 	if i >= p.limits.Elements {
 		return 0, &Error{ErrLimit, int64(pos), fmt.Sprintf("more than %d elements", p.limits.Elements)}
 	}
-	n := node{head: h, parent: top.node, start: start, end: start + int(max(h.Length, 0)), after: i + 1, string: -1}
+	end := start + int(max(h.Length, 0))
+	n := node{
+		tag: h.Tag, constructed: h.Constructed, parent: int32(top.node), after: int32(i + 1), string: -1,
+		at: int32(pos), start: int32(start), end: int32(end),
+	}
 	if err := p.inString(&n, i); err != nil {
 		return 0, err
 	}
 	p.nodes = append(p.nodes, n)
-	p.distinguished = p.distinguished && p.isDER(i, top.last)
-	top.last = i
+	top.some = true
 	if !h.Constructed {
-		return n.end, nil
+		return end, nil
 	}
 	if len(p.stack) > p.limits.Depth {
 		return 0, &Error{ErrLimit, int64(pos), fmt.Sprintf("more than %d levels", p.limits.Depth)}
 	}
-	o := open{node: i, last: -1, end: n.end}
+	o := open{node: i, end: end}
 	if h.Length == Indefinite {
 		o.end, o.indefinite = top.end, true
 	}
@@ -127,7 +177,7 @@ func (p *parser) element(top *open, pos int) (int, error) {
 // close goes out of the element entered last, whose contents end at pos.
 func (p *parser) close(pos int) {
 	n := &p.nodes[p.stack[len(p.stack)-1].node]
-	n.end, n.after = pos, len(p.nodes)
+	n.end, n.after = int32(pos), int32(len(p.nodes))
 	p.stack = p.stack[:len(p.stack)-1]
 }
 
@@ -136,14 +186,14 @@ func (p *parser) close(pos int) {
 func (p *parser) inString(n *node, i int) error {
 	if n.parent >= 0 && p.nodes[n.parent].string >= 0 {
 		n.string = p.nodes[n.parent].string
-		whole := p.nodes[n.string].head.Tag
-		if n.head.Tag != whole && (whole == BitString || n.head.Tag != OctetString) {
-			return malformedAt(int(n.head.Offset), "a piece of a string is something else")
+		whole := p.nodes[n.string].tag
+		if n.tag != whole && (whole == BitString || n.tag != OctetString) {
+			return malformedAt(int(n.at), "a piece of a string is something else")
 		}
 		return nil
 	}
-	if n.head.Constructed && isString(n.head.Tag) {
-		n.string = i
+	if n.constructed && isString(n.tag) {
+		n.string = int32(i)
 	}
 	return nil
 }
@@ -159,23 +209,6 @@ func isString(t Tag) bool {
 	return false
 }
 
-// isDER says whether node i stands in DER behind its sibling last, children apart.
-func (p *parser) isDER(i, last int) bool {
-	n := &p.nodes[i]
-	if n.string >= 0 || n.head.Length == Indefinite || n.head.Size != headerSize(n.head.Tag, n.head.Length) {
-		return false
-	}
-	if n.head.Tag == Boolean && n.head.Length == 1 && p.src[n.start] != 0 && p.src[n.start] != 0xff {
-		return false
-	}
-	if last >= 0 && n.parent >= 0 && p.nodes[n.parent].head.Tag == Set {
-		// n's length is definite, but its octets are known only up to its own end.
-		before := p.src[p.nodes[last].head.Offset:p.nodes[last].end]
-		return bytes.Compare(before, p.src[n.head.Offset:n.end]) <= 0
-	}
-	return true
-}
-
 // measure computes what every node needs in DER, children first.
 func (p *parser) measure() error {
 	for i := len(p.nodes) - 1; i >= 0; i-- {
@@ -185,11 +218,11 @@ func (p *parser) measure() error {
 			if err := p.measureString(i); err != nil {
 				return err
 			}
-		case !n.head.Constructed:
-			n.size = int64(n.end - n.start)
+		case !n.constructed:
+			n.size = n.end - n.start
 		}
-		if n.parent >= 0 && (n.string < 0 || n.string == i) {
-			p.nodes[n.parent].size += int64(headerSize(n.head.Tag, n.size)) + n.size
+		if n.parent >= 0 && (n.string < 0 || n.string == int32(i)) {
+			p.nodes[n.parent].size += n.inDER()
 		}
 	}
 	return nil
@@ -199,24 +232,24 @@ func (p *parser) measure() error {
 func (p *parser) measureString(i int) error {
 	n := &p.nodes[i]
 	whole := &p.nodes[n.string]
-	bit := whole.head.Tag == BitString
+	bit := whole.tag == BitString
 	switch {
-	case i == n.string && bit:
+	case int32(i) == n.string && bit:
 		n.size++ // the octet that counts the unused bits
-	case n.head.Constructed:
+	case n.constructed:
 	case !bit:
-		whole.size += int64(n.end - n.start)
+		whole.size += n.end - n.start
 	case n.end == n.start || p.src[n.start] > 7:
-		return malformedAt(n.start, "BIT STRING without its count of unused bits")
+		return malformedAt(int(n.start), "BIT STRING without its count of unused bits")
 	case p.src[n.start] > 0 && n.end == n.start+1:
-		return malformedAt(n.start, "unused bits in an empty BIT STRING")
+		return malformedAt(int(n.start), "unused bits in an empty BIT STRING")
 	case whole.pieced && p.src[n.start] > 0:
-		return malformedAt(n.start, "unused bits before the last piece of a BIT STRING")
+		return malformedAt(int(n.start), "unused bits before the last piece of a BIT STRING")
 	default:
 		if !whole.pieced { // the last piece comes first here
 			whole.pieced, whole.unused = true, p.src[n.start]
 		}
-		whole.size += int64(n.end - n.start - 1)
+		whole.size += n.end - n.start - 1
 	}
 	return nil
 }
@@ -226,28 +259,28 @@ func (p *parser) emit() []byte {
 	out := make([]byte, 0, len(p.src))
 	for i := range p.nodes {
 		n := &p.nodes[i]
-		n.at = len(out)
-		whole := i == n.string
+		n.at = int32(len(out))
+		whole := int32(i) == n.string
 		if n.string < 0 || whole {
-			out = AppendHeader(out, n.head.Tag, n.head.Constructed && !whole, n.size)
-			if whole && n.head.Tag == BitString {
+			out = AppendHeader(out, n.tag, n.constructed && !whole, int64(n.size))
+			if whole && n.tag == BitString {
 				out = append(out, n.unused)
 			}
 		}
-		if n.head.Constructed {
+		if n.constructed {
 			continue
 		}
 		b := p.src[n.start:n.end]
 		switch {
-		case n.string >= 0 && p.nodes[n.string].head.Tag == BitString:
+		case n.string >= 0 && p.nodes[n.string].tag == BitString:
 			b = b[1:]
-		case n.head.Tag == Boolean && len(b) == 1 && b[0] != 0:
+		case n.tag == Boolean && len(b) == 1 && b[0] != 0:
 			b = []byte{0xff}
 		}
 		out = append(out, b...)
 	}
 	for i := len(p.nodes) - 1; i >= 0; i-- {
-		if n := &p.nodes[i]; n.head.Tag == Set && n.head.Constructed {
+		if n := &p.nodes[i]; n.tag == Set && n.constructed {
 			p.sort(out, i)
 		}
 	}
@@ -258,16 +291,16 @@ func (p *parser) emit() []byte {
 func (p *parser) sort(out []byte, i int) {
 	set := &p.nodes[i]
 	var children [][]byte
-	for j := i + 1; j < set.after; j = p.nodes[j].after {
+	for j := int32(i) + 1; j < set.after; j = p.nodes[j].after {
 		c := &p.nodes[j]
-		children = append(children, out[c.at:c.at+headerSize(c.head.Tag, c.size)+int(c.size)])
+		children = append(children, out[c.at:c.at+c.inDER()])
 	}
 	if slices.IsSortedFunc(children, bytes.Compare) {
 		return
 	}
 	slices.SortFunc(children, bytes.Compare)
-	start := set.at + headerSize(set.head.Tag, set.size)
-	copy(out[start:start+int(set.size)], bytes.Join(children, nil))
+	end := set.at + set.inDER()
+	copy(out[end-set.size:end], bytes.Join(children, nil))
 }
 
 // headerSize is the length of identifier and length octets in DER.

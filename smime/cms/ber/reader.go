@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Buffers start small because most signatures are; long input earns a long one.
+// Buffers start small because most signatures are; long input earns a longer one, fourfold each time.
 const (
 	smallBuffer = 4 << 10
 	largeBuffer = 64 << 10

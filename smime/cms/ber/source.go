@@ -16,8 +16,8 @@ func (r *Reader) fill() {
 	switch {
 	case r.buf == nil:
 		to = make([]byte, smallBuffer)
-	case r.w == smallBuffer && len(r.buf) == smallBuffer:
-		to = make([]byte, largeBuffer)
+	case r.w == len(r.buf) && r.w < largeBuffer:
+		to = make([]byte, 4*r.w)
 	}
 	r.w = copy(to, r.buf[r.r:r.w])
 	r.buf, r.r = to, 0
