@@ -1,6 +1,7 @@
 package milter
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -261,11 +262,11 @@ func (s *session) Body(*milterlib.Modifier) (resp milterlib.Response, err error)
 // refuse answers a fault of ours and tells the log why.
 func (s *session) refuse(err error) final {
 	kind := fault.Of(err)
-	event := "rejected"
+	event, level := "rejected", slog.LevelWarn
 	if kind.Temporary() {
-		event = "deferred"
+		event, level = "deferred", slog.LevelError
 	}
-	s.log().Error(event, "fault", kind.String(), "error", err)
+	s.log().Log(context.Background(), level, event, "fault", kind.String(), "error", err)
 	return answerFault(kind)
 }
 
