@@ -118,10 +118,10 @@ func judge(t *testing.T, what string, signed []byte, knows, stranger Peer) {
 	if !strings.HasPrefix(string(r.Content), "Content-Type: text/plain;") || !strings.HasSuffix(string(r.Content), "\r\n\r\n"+body) {
 		t.Errorf("%s: %s: content %q", what, knows.Name(), r.Content)
 	}
-	if _, err := stranger.Verify(signed); err == nil {
-		t.Errorf("%s: %s verifies it below another anchor", what, knows.Name())
-	}
 	if forged := bytes.Replace(signed, []byte("Hello"), []byte("HellO"), 1); !bytes.Equal(forged, signed) {
+		if _, err := stranger.Verify(signed); err == nil {
+			t.Errorf("%s: %s verifies it below another anchor", what, knows.Name())
+		}
 		if _, err := knows.Verify(forged); err == nil {
 			t.Errorf("%s: %s verifies it with a changed letter", what, knows.Name())
 		}

@@ -34,7 +34,6 @@ type tally struct {
 	passed  int
 	failed  []test
 	skipped map[string][]test // by reason
-	broken  bool              // a package failed, whatever its tests say
 }
 
 func newTally(w io.Writer, strict bool) *tally {
@@ -72,8 +71,6 @@ func (t *tally) line(line []byte) {
 		t.running[of] = append(t.running[of], e.Output)
 	case "build-output":
 		io.WriteString(t.w, e.Output)
-	case "build-fail":
-		t.broken = true
 	case "pass", "fail", "skip":
 		t.end(of, e)
 	}
@@ -82,26 +79,43 @@ func (t *tally) line(line []byte) {
 func (t *tally) end(of test, e event) {
 	output := t.running[of]
 	delete(t.running, of)
-	if of.name == "" {
-		fmt.Fprintf(t.w, "%-4s %s %.1fs\n", e.Action, of.pkg, e.Elapsed)
-	}
 	if e.Action == "fail" {
-		t.broken = true
 		for _, l := range output {
 			io.WriteString(t.w, l)
 		}
 	}
-	if of.name == "" {
-		return
-	}
-	switch e.Action {
-	case "pass":
+	switch {
+	case of.name == "":
+		t.endPackage(of, e)
+	case e.Action == "pass":
 		t.passed++
-	case "fail":
+	case e.Action == "fail":
 		t.failed = append(t.failed, of)
-	case "skip":
+	case e.Action == "skip":
 		why := reason(output)
 		t.skipped[why] = append(t.skipped[why], of)
+	}
+}
+
+// endPackage counts tests that have not ended by themselves: the process
+// crashed in them. A package that fails without any failed test, as when it
+// does not compile, counts as one.
+func (t *tally) endPackage(of test, e event) {
+	if e.Action == "skip" {
+		return // it has no tests
+	}
+	fmt.Fprintf(t.w, "%-4s %s %.1fs\n", e.Action, of.pkg, e.Elapsed)
+	if e.Action != "fail" {
+		return
+	}
+	for r := range t.running {
+		if r.pkg == of.pkg {
+			delete(t.running, r)
+			t.failed = append(t.failed, r)
+		}
+	}
+	if !slices.ContainsFunc(t.failed, func(f test) bool { return f.pkg == of.pkg }) {
+		t.failed = append(t.failed, of)
 	}
 }
 
@@ -131,10 +145,8 @@ func missingTool(reason string) bool {
 
 // close prints the end and reports whether all is well.
 func (t *tally) close() bool {
-	for of := range t.running { // its process ended before it did
-		if of.name != "" {
-			t.failed = append(t.failed, of)
-		}
+	for of := range t.running { // go test itself was ended
+		t.failed = append(t.failed, of)
 	}
 	skips := 0
 	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
@@ -155,5 +167,5 @@ func (t *tally) close() bool {
 		fmt.Fprintf(t.w, "failed: %v\n", f)
 	}
 	fmt.Fprintf(t.w, "%d passed, %d failed, %d skipped\n", t.passed, len(t.failed), skips)
-	return !t.broken && len(t.failed) == 0 && t.passed > 0
+	return len(t.failed) == 0 && t.passed > 0
 }

@@ -52,7 +52,15 @@ func TestTally(t *testing.T) {
 		"build failure": {
 			in: one("A", "pass") + `{"ImportPath":"q","Action":"build-output","Output":"q.go:1: nonsense\n"}` + "\n" +
 				`{"ImportPath":"q","Action":"build-fail"}` + "\n" + `{"Action":"fail","Package":"q","Elapsed":0,"FailedBuild":"q"}` + "\n",
-			want: []string{"q.go:1: nonsense\n", "fail q 0.0s\n", "1 passed, 0 failed, 0 skipped\n"},
+			want: []string{"q.go:1: nonsense\n", "fail q 0.0s\n", "failed: q\n", "1 passed, 1 failed, 0 skipped\n"},
+		},
+		"ended from outside": {
+			in:   start + one("A", "pass") + one("B", ""),
+			want: []string{"failed: p\n", "failed: p B\n", "1 passed, 2 failed, 0 skipped\n"},
+		},
+		"no tests in a package": {
+			in: start + one("A", "pass") + pass + `{"Action":"start","Package":"q"}` + "\n" + `{"Action":"skip","Package":"q","Elapsed":0}` + "\n",
+			ok: true, want: []string{"1 passed, 0 failed, 0 skipped\n"},
 		},
 		"nothing ran": {in: "make: *** no go\n", want: []string{"0 passed, 0 failed, 0 skipped\n"}},
 	} {
