@@ -51,7 +51,9 @@ func listenUnix(path string, o SocketOptions) (net.Listener, error) {
 }
 
 // checkStale says whether path may be taken: nothing is there, or a socket that
-// nobody answers on.
+// nobody answers on. Of two processes that find the same stale socket in the same
+// instant the later one gets the path; starting one at a time is the service
+// manager's part.
 func checkStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
