@@ -72,9 +72,9 @@ func notify(getenv func(string) string, state ...string) error {
 
 // reloading is what Type=notify-reload wants to hear: since when.
 func reloading() []string {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return []string{"RELOADING=1"}
+	state := []string{"RELOADING=1"}
+	if usec, ok := monotonic(); ok {
+		state = append(state, "MONOTONIC_USEC="+strconv.FormatInt(usec, 10))
 	}
-	return []string{"RELOADING=1", "MONOTONIC_USEC=" + strconv.FormatInt(t.Nano()/1000, 10)}
+	return state
 }
