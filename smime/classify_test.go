@@ -54,7 +54,7 @@ hQEMA
 func TestProtectedMailIsLeftAlone(t *testing.T) {
 	p := testpki.NewAt(t, fixed)
 	id := p.User("alice@corp.example", ca.P256)
-	m := makeParts(t, p)
+	m := makeParts(t, p.User("alice@corp.example", ca.P256))
 	certsOnly, err := pkcs7.DegenerateCertificate(id.Certificate.Raw)
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ const inspected = `mail: application/pkcs7-mime, base64 "smime.p7m", #: signed-o
 
 func TestInspect(t *testing.T) {
 	p := testpki.NewAt(t, fixed)
-	m := makeParts(t, p)
+	m := makeParts(t, p.User("alice@corp.example", ca.P256))
 	detached := multipartSigned(p7sParams, strings.ReplaceAll(entityText, "\r", ""), p7sType, m.detached, end)
 	_, entity, _ := strings.Cut(detached, "MIME-Version: 1.0\n")
 	twice := opaqueMail(p7mType, opaqueOver(t, strings.ReplaceAll(entity, "\n", "\r\n"), m.signer))
@@ -95,7 +95,7 @@ func TestInspectTextCannotBeForged(t *testing.T) {
 // Signatures inside each other are opened to a depth and no further.
 func TestInspectIsBounded(t *testing.T) {
 	p := testpki.NewAt(t, fixed)
-	m := makeParts(t, p)
+	m := makeParts(t, p.User("alice@corp.example", ca.P256))
 	content := entityText
 	for range 10 {
 		mail := opaqueMail(p7mType, opaqueOver(t, content, m.signer))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,8 +113,7 @@ func checkSigned(t testing.TB, m, signed *message.Message) {
 // checkTransport: 7-bit, CRLF, no line over 990 bytes with its end.
 func checkTransport(t testing.TB, signed *message.Message) {
 	t.Helper()
-	mail := whole(t, signed)
-	_, body, _ := bytes.Cut(mail, []byte("\r\n\r\n"))
+	body := []byte(text(t, signed.Body))
 	for i, line := range bytes.SplitAfter(body, []byte("\n")) {
 		text, ok := bytes.CutSuffix(line, []byte("\r\n"))
 		switch {
@@ -170,7 +170,11 @@ func leaves(t testing.TB, m *message.Message) []leaf {
 	t.Helper()
 	body := text(t, m.Body)
 	if m.Newline == "\n" {
-		body = strings.ReplaceAll(body, "\n", "\r\n")
+		all, err := io.ReadAll(message.CRLF(strings.NewReader(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = string(all)
 	}
 	b := message.Bytes([]byte(body))
 	header := unrepeated(m.Header)
@@ -201,7 +205,7 @@ func decoded(t testing.TB, p *message.Part, b message.Body) string {
 	t.Helper()
 	var out bytes.Buffer
 	if _, err := out.ReadFrom(p.Decode(b)); err != nil {
-		t.Fatal(err)
+		return out.String() + err.Error()
 	}
 	return out.String()
 }

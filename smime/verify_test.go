@@ -9,6 +9,7 @@ import (
 
 	"mailseal/certmgr/ca"
 	"mailseal/internal/message"
+	"mailseal/internal/pki"
 	"mailseal/internal/spool"
 	"mailseal/internal/testpki"
 	"mailseal/smime"
@@ -49,9 +50,8 @@ type made struct {
 	opaque   []byte // with it inside
 }
 
-func makeParts(t testing.TB, p *testpki.PKI) made {
+func makeParts(t testing.TB, id pki.Identity) made {
 	t.Helper()
-	id := p.User("alice@corp.example", ca.P256)
 	s := cms.Signer{Certificate: id.Certificate, Key: id.Key, SigningTime: fixed, Digest: crypto.SHA256}
 	m := made{t: t, signer: s, opaque: opaqueOver(t, entityText, s)}
 	var err error
@@ -78,7 +78,7 @@ const (
 )
 
 func TestVerify(t *testing.T) {
-	m := makeParts(t, testpki.NewAt(t, fixed))
+	m := makeParts(t, testpki.NewAt(t, fixed).User("alice@corp.example", ca.P256))
 	const text = "Content-Type: text/plain; charset=us-ascii\n\nHello Bob.\n"
 	tampered := strings.Replace(text, "Bob", "Eve", 1)
 	never := smime.Class(-1)
@@ -155,7 +155,7 @@ func TestVerify(t *testing.T) {
 }
 
 func TestNestedSignaturesAreToldAndDecideNothing(t *testing.T) {
-	m := makeParts(t, testpki.NewAt(t, fixed))
+	m := makeParts(t, testpki.NewAt(t, fixed).User("alice@corp.example", ca.P256))
 	signed := multipartSigned(p7sParams, "\nHello Bob.\n", p7sType, m.detached, end)
 	_, signed, _ = strings.Cut(signed, "MIME-Version: 1.0\n")
 	mail := "Content-Type: multipart/mixed; boundary=m\n\n--m\n" + signed + "--m\nContent-Type: message/rfc822\n\nSubject: inside\n" + signed +

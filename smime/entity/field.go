@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/mail"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,26 +19,26 @@ const foldAt = 76
 // maxAddresses bounds an address field that is parsed.
 const maxAddresses = 16 << 10
 
-// fieldFaults scans one field without its last line end, folds of LF alone
-// (as milters give them) taken for CRLF.
-func fieldFaults(f message.Field) Fault {
-	var s Scanner
-	for line := range strings.SplitSeq(f.Raw(), "\n") {
-		s.Write([]byte(strings.TrimSuffix(line, "\r")))
-		s.Write([]byte(crlf))
+// fieldLines are a field's lines without their ends. Folds of LF alone are as good
+// as CRLF: milters give them so. The last line has no end any more.
+func fieldLines(f message.Field) []string {
+	lines := strings.Split(f.Raw(), "\n")
+	for i := range lines[:len(lines)-1] {
+		lines[i] = strings.TrimSuffix(lines[i], "\r")
 	}
-	return s.Finish()
+	return lines
 }
 
 // survives writes a field so that it is 7-bit, has short lines and no blanks
 // at their ends: byte for byte where it is so already, with its meaning kept
 // where it is not. It ends in CRLF.
 func survives(f message.Field) (string, error) {
-	lines := strings.Split(f.Raw(), "\n")
-	for i, l := range lines {
-		lines[i] = strings.TrimSuffix(l, "\r")
+	lines := fieldLines(f)
+	var scan Scanner
+	for _, l := range lines {
+		scan.Write([]byte(l + crlf))
 	}
-	faults := fieldFaults(f)
+	faults := scan.Finish()
 	if faults&(NUL|BareEnd) != 0 {
 		return "", fmt.Errorf("field %q has %s", f.Name(), faults&(NUL|BareEnd))
 	}
@@ -48,14 +49,14 @@ func survives(f message.Field) (string, error) {
 		}
 		return v, nil
 	}
-	if faults == 0 || faults == FromLine {
+	if (faults == 0 || faults == FromLine) && !slices.Contains(lines, "") {
 		return strings.Join(lines, crlf) + crlf, nil
 	}
 	var b strings.Builder
-	for i, l := range lines {
+	for _, l := range lines {
 		l = strings.TrimRight(l, " \t")
-		if l == "" && i > 0 {
-			continue // obsolete folding (RFC 5322 section 4.2): not even white space to lose
+		if l == "" {
+			continue // obsolete folding (RFC 5322 section 4.2); it would end the header
 		}
 		if len(l) > maxLine {
 			if l = fold(l); longest(l) > maxLine {

@@ -15,6 +15,8 @@ func TestSurvives(t *testing.T) {
 		{"content-TYPE:text/plain;\n\tcharset=utf-8", "content-TYPE:text/plain;\r\n\tcharset=utf-8\r\n", ""},
 		{"Content-Type: text/plain; \r\n charset=utf-8  ", "Content-Type: text/plain;\r\n charset=utf-8\r\n", ""},
 		{"Subject: x\r\n \r\n y", "Subject: x\r\n y\r\n", ""},
+		{" ", "", ""},
+		{"X: a\r", "", "bare CR"},
 		{"From here on there are no fields", "From here on there are no fields\r\n", ""},
 		{"Content-Description: caf\u00e9", "Content-Description: =?utf-8?q?caf=C3=A9?=\r\n", ""},
 		{"Subject: one caf\u00e9 two th\u00e9 three", "Subject: one =?utf-8?q?caf=C3=A9_two_th=C3=A9?= three\r\n", ""},

@@ -74,7 +74,7 @@ func contentFields(h message.Header) message.Header {
 // IsContent reports whether a field is one of those that go with the body.
 func IsContent(name string) bool {
 	const prefix = "Content-"
-	return len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
 // Unrepeated returns a header without the Content-Type and

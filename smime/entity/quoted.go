@@ -80,6 +80,12 @@ func (q *quotedWriter) encode(p []byte, final bool) int {
 			i += 2
 			continue
 		}
+		if n := run(p[i:], quotedLine-1-q.line); n > 0 && q.line > 0 {
+			q.out = append(q.out, p[i:i+n]...)
+			q.line += n
+			i += n
+			continue
+		}
 		escape := escaped(p[i:], q.line == 0)
 		width := 1
 		if escape {
@@ -99,6 +105,18 @@ func (q *quotedWriter) encode(p []byte, final bool) int {
 		i++
 	}
 	return i
+}
+
+// run counts the bytes, at most most, that stand for themselves wherever they
+// stand but at the start of a line.
+func run(p []byte, most int) int {
+	n := 0
+	for most = min(most, len(p)-lookahead); n < most; n++ {
+		if c := p[n]; c > '~' || c < ' ' || c == '=' || c == ' ' && p[n+1] == '\r' {
+			break
+		}
+	}
+	return n
 }
 
 // escaped decides on p[0]; p ends only where the content does, or has enough

@@ -22,8 +22,10 @@ func faultsOf(content string) (f Fault) {
 			f |= BareEnd
 		}
 	}
-	for line := range strings.SplitSeq(content, "\n") {
-		line = strings.TrimSuffix(line, "\r")
+	for line := range strings.SplitAfterSeq(content, "\n") {
+		if ended, ok := strings.CutSuffix(line, "\n"); ok {
+			line = strings.TrimSuffix(ended, "\r")
+		}
 		if len(line) > maxLine {
 			f |= LongLine
 		}
