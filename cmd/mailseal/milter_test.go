@@ -358,6 +358,9 @@ func TestProcess(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
+	if _, err := os.Stat(socket); err != nil {
+		t.Errorf("systemd's socket is gone: %v", err)
+	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(name), "milter.sock")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it opened its own socket besides: %v", err)
 	}
