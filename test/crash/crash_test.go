@@ -23,6 +23,7 @@ import (
 	"mailseal/test/daemon"
 	"mailseal/test/host"
 	"mailseal/test/rig"
+	"mailseal/test/wire"
 )
 
 const author = "alice@example.test"
@@ -44,7 +45,7 @@ type scene struct {
 	cutter *cutter.Cutter
 }
 
-func newScene(t *testing.T, setup host.Setup) *scene {
+func newScene(t *testing.T, setup host.Setup, onFailure mtarig.Failure) *scene {
 	p := testpki.New(t)
 	h := host.Prepare(t, setup)
 	network, address, socket := "tcp", "127.0.0.1:0", ""
@@ -65,7 +66,7 @@ func newScene(t *testing.T, setup host.Setup) *scene {
 	}
 	c := cutter.Serve(l, h.Seal.Dial)
 	t.Cleanup(func() { c.Close() })
-	h.MTA.SetMilters(mtarig.Milter{Network: network, Address: l.Addr().String(), OnFailure: mtarig.Tempfail})
+	h.MTA.SetMilters(mtarig.Milter{Network: network, Address: l.Addr().String(), OnFailure: onFailure})
 	rig.Start(t, h.MTA)
 	return &scene{Host: h, cutter: c}
 }
@@ -154,7 +155,7 @@ func TestKilled(t *testing.T) {
 	for _, setup := range []host.Setup{{MTA: rig.Chrooted, Network: "unix"}, {MTA: rig.Postfix, Network: "tcp"}, {MTA: rig.Sendmail, Network: "unix"}, {MTA: rig.Sendmail, Network: "tcp"}} {
 		t.Run(setup.String(), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, setup)
+			s := newScene(t, setup, mtarig.Tempfail)
 			var recipients []string
 			for i, at := range s.points(t) {
 				to := fmt.Sprintf("cut%d@%s", i, host.Modern)
@@ -166,6 +167,32 @@ func TestKilled(t *testing.T) {
 				if n := s.Count(to); n != 1 {
 					t.Errorf("mail for %s was delivered %d times", to, n)
 				}
+			}
+		})
+	}
+}
+
+// Where an MTA is told to go on without its milter, it delivers what the milter
+// has edited so far: no milter can prevent that. The documentation and `mailseal
+// check` warn of it; and here it shows that these tests would notice.
+func TestHalfEditedWithoutTempfail(t *testing.T) {
+	for _, setup := range host.Both {
+		t.Run(setup.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, setup, mtarig.Accept)
+			m := mail("half@" + host.Modern)
+			killed := s.kill(point{cutter.Packet{Side: cutter.Milter, Code: 'b'}, cutter.Cut})
+			if err := s.Deliver(m); err != nil {
+				t.Fatal(err)
+			}
+			<-killed
+			got := s.Arrived(t, m.To[0]).Data
+			_, body := wire.Split(got)
+			if !strings.Contains(string(got), "\r\nContent-Type: multipart/signed;") || !strings.HasPrefix(body, "line 0 ") {
+				t.Errorf("mail is not half-edited:\n%.1000s", got)
+			}
+			if stdout, _, status := daemon.Run(t, got, "verify", "-ca", s.Seal.Trust()); status != 1 {
+				t.Errorf("mailseal verify: status %d, %s", status, stdout)
 			}
 		})
 	}
@@ -204,8 +231,7 @@ func (s *scene) whole(t *testing.T, m mtarig.Mail) {
 	if status != 0 || !strings.Contains(stdout, "smime=pass") {
 		t.Errorf("mailseal verify: status %d, %s%s", status, stdout, stderr)
 	}
-	_, text, _ := bytes.Cut(m.Data, []byte("\r\n\r\n"))
-	if !bytes.Contains(got, text) {
+	if _, text := wire.Split(m.Data); !strings.Contains(string(got), text) {
 		t.Error("mail does not hold all of its text")
 	}
 }

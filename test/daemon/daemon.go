@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -72,6 +73,9 @@ func (d *Daemon) Configure(s Settings) {
 
 // Settings are those of the latest Configure.
 func (d *Daemon) Settings() Settings { return d.settings }
+
+// Folder holds the configuration and what it names.
+func (d *Daemon) Folder() string { return d.dir }
 
 // File is the path of the configuration.
 func (d *Daemon) File() string { return filepath.Join(d.dir, "mailseal.toml") }
@@ -163,6 +167,16 @@ func (d *Daemon) Signal(s syscall.Signal) {
 func (d *Daemon) Kill() {
 	d.cmd.Process.Kill()
 	d.Wait()
+}
+
+// PeakMemory is the most that the daemon has had in memory, in bytes. Where
+// there is no /proc it is 0.
+func (d *Daemon) PeakMemory() int64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	_, after, _ := strings.Cut(string(b), "VmHWM:")
+	var kib int64
+	fmt.Sscan(after, &kib) // 0 if there is none
+	return kib << 10
 }
 
 // Wait waits until the daemon has ended by itself and returns its status, -1

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,7 +73,9 @@ func (s Settings) text() string {
 func (s Settings) write(t testing.TB, dir string) string {
 	t.Helper()
 	file := func(name string, content []byte) {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		path := filepath.Join(dir, name)
+		// A test may have changed the rights of a file that is there.
+		if err := errors.Join(os.WriteFile(path, content, 0o600), os.Chmod(path, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
