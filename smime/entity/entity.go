@@ -183,6 +183,11 @@ func (a *assembler) frozen(p *message.Part) error {
 		}
 	}
 	if p == a.Root {
+		for _, field := range contentFields(a.Header) {
+			if f := fieldFaults(field) & Hard; f != 0 {
+				return &Error{p.Section, fmt.Sprintf("field %q has %s and the MIME fields are in doubt (%s)", field.Name(), f, doubt(p))}
+			}
+		}
 		if err := a.header(p, label{}); err != nil {
 			return err
 		}

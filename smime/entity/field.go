@@ -29,16 +29,19 @@ func fieldLines(f message.Field) []string {
 	return lines
 }
 
+func fieldFaults(f message.Field) Fault {
+	var s Scanner
+	for _, l := range fieldLines(f) {
+		s.Write([]byte(l + crlf))
+	}
+	return s.Finish()
+}
+
 // survives writes a field so that it is 7-bit, has short lines and no blanks
 // at their ends: byte for byte where it is so already, with its meaning kept
 // where it is not. It ends in CRLF.
 func survives(f message.Field) (string, error) {
-	lines := fieldLines(f)
-	var scan Scanner
-	for _, l := range lines {
-		scan.Write([]byte(l + crlf))
-	}
-	faults := scan.Finish()
+	lines, faults := fieldLines(f), fieldFaults(f)
 	if faults&(NUL|BareEnd) != 0 {
 		return "", fmt.Errorf("field %q has %s", f.Name(), faults&(NUL|BareEnd))
 	}
@@ -53,17 +56,21 @@ func survives(f message.Field) (string, error) {
 		return strings.Join(lines, crlf) + crlf, nil
 	}
 	var b strings.Builder
+	carry := ""
 	for _, l := range lines {
-		l = strings.TrimRight(l, " \t")
-		if l == "" {
+		// Blanks before a fold go behind it: unfolded, the field is the same.
+		l = carry + l
+		text := strings.TrimRight(l, " \t")
+		carry = l[len(text):]
+		if text == "" {
 			continue // obsolete folding (RFC 5322 section 4.2); it would end the header
 		}
-		if len(l) > maxLine {
-			if l = fold(l); longest(l) > maxLine {
+		if len(text) > maxLine {
+			if text = fold(text); longest(text) > maxLine {
 				return "", fmt.Errorf("field %q has a word above %d bytes", f.Name(), maxLine)
 			}
 		}
-		b.WriteString(l + crlf)
+		b.WriteString(text + crlf)
 	}
 	return b.String(), nil
 }

@@ -13,8 +13,9 @@ func TestSurvives(t *testing.T) {
 	for _, tt := range []struct{ field, want, err string }{
 		{"Content-Type: text/plain", "Content-Type: text/plain\r\n", ""},
 		{"content-TYPE:text/plain;\n\tcharset=utf-8", "content-TYPE:text/plain;\r\n\tcharset=utf-8\r\n", ""},
-		{"Content-Type: text/plain; \r\n charset=utf-8  ", "Content-Type: text/plain;\r\n charset=utf-8\r\n", ""},
-		{"Subject: x\r\n \r\n y", "Subject: x\r\n y\r\n", ""},
+		{"Content-Type: text/plain; \r\n charset=utf-8  ", "Content-Type: text/plain;\r\n  charset=utf-8\r\n", ""},
+		{"X: \"a \r\n \t\r\n b\"", "X: \"a\r\n  \t b\"\r\n", ""},
+		{"Subject: x\r\n \r\n y", "Subject: x\r\n  y\r\n", ""},
 		{" ", "", ""},
 		{"X: a\r", "", "bare CR"},
 		{"From here on there are no fields", "From here on there are no fields\r\n", ""},
