@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"mailseal/internal/mailaddr"
-	"mailseal/internal/message"
 	"mailseal/internal/pki"
 	"mailseal/internal/trust"
 	"mailseal/internal/verdict"
@@ -107,12 +106,8 @@ func (v *verification) verify(env Env) error {
 		return err
 	}
 	defer m.Body.Close()
-	if v.report, err = smime.Verify(m, smime.VerifyOptions{Spool: store}); err != nil {
-		return err
-	}
-	v.q.From, v.q.FromProblem = originators(m)
-	v.result = verdict.Judge(v.report, v.q)
-	return nil
+	v.report, v.result, err = verdict.Of(m, smime.VerifyOptions{Spool: store}, v.q)
+	return err
 }
 
 // A signerReport is one signer as -json tells it.
@@ -191,21 +186,4 @@ func (v *verification) write(env Env, asJSON bool) error {
 		return errors.Join(errors.New("write the result"), err)
 	}
 	return nil
-}
-
-// originators reads From as the gateway does.
-func originators(m *message.Message) (from []mailaddr.Address, problem string) {
-	fields := m.Header.All("From")
-	if len(fields) == 0 {
-		return nil, "mail has no From"
-	}
-	for _, f := range fields {
-		as, err := mailaddr.ParseList(f.Text())
-		if err != nil {
-			problem = "From: " + err.Error()
-			continue
-		}
-		from = append(from, as...)
-	}
-	return from, problem
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"net/netip"
 
-	"mailseal/internal/mailaddr"
 	"mailseal/internal/message"
 	"mailseal/internal/policy"
 	"mailseal/internal/verdict"
@@ -20,7 +19,7 @@ func (g *Gateway) facts(m *message.Message) policy.Facts {
 		Login:      m.Envelope.Client.Login,
 		OwnResults: len(verdict.Ours(m.Header, g.c.AuthservID, false)) > 0,
 	}
-	f.From, f.FromProblem = originators(m.Header)
+	f.From, f.FromProblem = verdict.Authors(m.Header)
 	for i, r := range m.Header.All("Received") {
 		if i == maxHops {
 			f.Hops = append(f.Hops, netip.Addr{}) // more than we look at is nobody of ours
@@ -31,22 +30,4 @@ func (g *Gateway) facts(m *message.Message) policy.Facts {
 		}
 	}
 	return f
-}
-
-// originators reads the addresses of every From field (RFC 5322 section 3.6.2
-// allows one field); problem says why they cannot be read.
-func originators(h message.Header) (from []mailaddr.Address, problem string) {
-	fields := h.All("From")
-	if len(fields) == 0 {
-		return nil, "mail has no From"
-	}
-	for _, f := range fields {
-		as, err := mailaddr.ParseList(f.Text())
-		if err != nil {
-			problem = "From: " + err.Error()
-			continue
-		}
-		from = append(from, as...)
-	}
-	return from, problem
 }

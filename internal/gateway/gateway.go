@@ -174,11 +174,8 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 // verify says what the signature of a mail is worth and takes away what others
 // said in our name.
 func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
-	report, err := smime.Verify(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool})
-	if limit := new(message.LimitError); errors.As(err, &limit) {
-		// Nobody can say what such a mail is; it is no fault of ours.
-		report, err = &smime.Report{Err: &smime.Problem{Class: smime.TooLarge, Reason: limit.Error()}}, nil
-	}
+	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool},
+		verdict.Question{Anchors: g.c.Anchors, At: g.c.Now()})
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -192,9 +189,6 @@ func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
 		}
 		return
 	}
-	r := verdict.Judge(report, verdict.Question{
-		From: o.Facts.From, FromProblem: o.Facts.FromProblem, Anchors: g.c.Anchors, At: g.c.Now(),
-	})
 	o.Event, o.Result = "verified", &r
 	o.Verdict = message.Verdict{Action: message.Accept, Edits: g.results(m.Header, r)}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailseal/internal/mailaddr"
+	"mailseal/internal/message"
 	"mailseal/internal/pki"
 	"mailseal/internal/trust"
 	"mailseal/smime"
@@ -24,6 +25,39 @@ type Question struct {
 	Anchors        *trust.Anchors
 	// At is the present time, never the signer's.
 	At time.Time
+}
+
+// Authors reads the addresses of every From field (RFC 5322 section 3.6.2 allows
+// one field); problem says why they cannot be read.
+func Authors(h message.Header) (from []mailaddr.Address, problem string) {
+	fields := h.All("From")
+	if len(fields) == 0 {
+		return nil, "mail has no From"
+	}
+	for _, f := range fields {
+		as, err := mailaddr.ParseList(f.Text())
+		if err != nil {
+			problem = "From: " + err.Error()
+			continue
+		}
+		from = append(from, as...)
+	}
+	return from, problem
+}
+
+// Of verifies a mail and gives the verdict on it. From is taken from the mail.
+// The error is one of I/O: whatever is wrong with the mail is a result.
+func Of(m *message.Message, o smime.VerifyOptions, q Question) (*smime.Report, Result, error) {
+	r, err := smime.Verify(m, o)
+	if limit := new(message.LimitError); errors.As(err, &limit) {
+		// Nobody can say what such a mail is, and trying again would not help.
+		r, err = &smime.Report{Kind: smime.Malformed, Err: &smime.Problem{Class: smime.TooLarge, Reason: limit.Error()}}, nil
+	}
+	if err != nil {
+		return nil, Result{}, err
+	}
+	q.From, q.FromProblem = Authors(m.Header)
+	return r, Judge(r, q), nil
 }
 
 // Judge gives the verdict on what smime found. It is pass only if every signer

@@ -9,6 +9,7 @@ import (
 
 	"mailseal/certmgr/ca"
 	"mailseal/internal/mailaddr"
+	"mailseal/internal/message"
 	"mailseal/internal/pki"
 	"mailseal/internal/testpki"
 	"mailseal/internal/trust"
@@ -103,5 +104,15 @@ func TestField(t *testing.T) {
 		if len(l) > 900 || !strings.HasPrefix(l, " ") {
 			t.Errorf("line of %d: %.40q", len(l), l)
 		}
+	}
+}
+
+func TestOfAMailPastALimit(t *testing.T) {
+	var h message.Header
+	h = append(h, message.NewField("From", " alice@example.jp"), message.NewField("Content-Type", " multipart/mixed; boundary=b"))
+	m := &message.Message{Header: h, Body: message.Bytes([]byte(strings.Repeat("--b\r\n\r\n", 50))), Newline: "\r\n"}
+	_, got, err := Of(m, smime.VerifyOptions{Limits: message.Limits{Parts: 10}}, Question{Anchors: trust.NewAnchors(nil), At: time.Now()})
+	if err != nil || got.Status != Neutral || !strings.Contains(got.Reason, "more than 10 parts") {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
