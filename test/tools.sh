@@ -25,7 +25,6 @@ say() { echo "tools: $*"; }
 die() { echo "tools: $*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-packages= mtas= users=
 need() { case " $packages " in *" $1 "*) ;; *) packages="$packages $1" ;; esac; }
 
 # An MTA is there when its program is and finds its libraries: after an upgrade
@@ -138,8 +137,16 @@ make_users() {
 	done
 }
 
+# What is missing, in words.
+list() {
+	[ -z "$packages" ] || printf ' packages%s;' "$packages"
+	[ -z "$mtas" ] || printf ' packages to unpack%s;' "$mtas"
+	[ -z "$users" ] || printf ' users and groups%s;' "$users"
+}
+
 missing_tools
-all="$packages$mtas$users"
+all=$(list)
+all=${all%;}
 [ -n "$all" ] || exit 0
 if [ -n "$dry" ]; then
 	say "missing:$all"
@@ -158,5 +165,5 @@ unpack_mtas $mtas
 make_users $users
 
 missing_tools
-[ -z "$packages$mtas$users" ] || die "still missing after all that:$packages$mtas$users"
+[ -z "$(list)" ] || die "still missing after all that:$(list)"
 say "all there"
