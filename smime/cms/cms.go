@@ -52,7 +52,7 @@ var (
 type Limits struct {
 	Depth        int   // nested elements: 64
 	Elements     int   // elements in all, pieces of a chunked string not counted: 65536
-	Kept         int64 // bytes of certificates, CRLs and signers held in memory, together: 4 MiB
+	Kept         int64 // bytes of certificates, CRLs and signers held in memory, together: 2 MiB; parsed they take up to eight times that
 	Object       int64 // bytes of one of them: 1 MiB
 	Certificates int   // certificates, and CRLs: 200 each
 	Signers      int   // 16
@@ -71,7 +71,7 @@ func (l Limits) orDefault() Limits {
 	set(&l.Signers, 16)
 	set(&l.Attributes, 64)
 	if l.Kept <= 0 {
-		l.Kept = 4 << 20
+		l.Kept = 2 << 20
 	}
 	if l.Object <= 0 {
 		l.Object = 1 << 20

@@ -5,13 +5,19 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // corpus returns a folder of the corpora, which are beside the repository or where MAILSEAL_CORPORA says.
@@ -229,5 +235,60 @@ func TestCorporaRFC9216(t *testing.T) {
 		s := Signer{Certificate: must(x509.ParseCertificate(corpusObject(t, dir, cert))), Key: k.(crypto.Signer)}
 		_, results := read(t, detached(t, mail, s), mail)
 		wantErr(t, cert, results[0].Err, nil)
+	}
+}
+
+// RSA-PSS with all combinations of parameters, and signatures that are almost right.
+func TestCorporaWycheproofPSS(t *testing.T) {
+	for _, name := range []string{"rsa_pss_2048_sha256_mgf1_32_params_test.json", "rsa_pss_misc_params_test.json"} {
+		var file struct {
+			TestGroups []struct {
+				Sha, MgfSha  string
+				SLen         int
+				PublicKeyDer string
+				Tests        []struct {
+					TcID             int
+					Msg, Sig, Result string
+				}
+			}
+		}
+		if err := json.Unmarshal(must(os.ReadFile(filepath.Join(corpus(t, "wycheproof"), name))), &file); err != nil {
+			t.Fatal(err)
+		}
+		verdicts := map[string]int{}
+		for _, g := range file.TestGroups {
+			spki := must(hex.DecodeString(g.PublicKeyDer))
+			var inner cryptobyte.String
+			in := input(spki)
+			in.ReadASN1(&inner, der.SEQUENCE)
+			algorithm, ok := readAlgorithm(&inner, der.SEQUENCE)
+			if !ok {
+				t.Fatal("unreadable key")
+			}
+			si := &SignerInfo{SignatureAlgorithm: algorithm}
+			for _, d := range digests {
+				if d.hash.String() == g.Sha {
+					si.DigestAlgorithm.Algorithm = d.oid
+				}
+			}
+			for _, test := range g.Tests {
+				v, err := newVerifier(&x509.Certificate{RawSubjectPublicKeyInfo: spki}, si)
+				if err == nil {
+					err = v.verify(must(hex.DecodeString(test.Msg)), must(hex.DecodeString(test.Sig)))
+				}
+				var want error
+				switch {
+				case g.Sha != g.MgfSha || g.SLen == 0 || len(si.DigestAlgorithm.Algorithm) == 0:
+					want = ErrUnsupported
+				case test.Result != "valid":
+					want = ErrSignature
+				case g.Sha == "SHA-1":
+					want = ErrWeak
+				}
+				wantErr(t, fmt.Sprint(name, " ", test.TcID, " ", g.Sha, " ", g.MgfSha, " ", g.SLen), err, want)
+				verdicts[fmt.Sprint(want)]++
+			}
+		}
+		t.Log(verdicts)
 	}
 }

@@ -3,6 +3,7 @@ package cms
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"io"
 	"runtime"
@@ -123,6 +124,38 @@ func definiteNesting(levels int) []byte {
 		out = ber.AppendHeader(out, ber.Sequence, true, int64(6*(levels-n)))
 	}
 	return out
+}
+
+// Certificates that are all names are the dearest way to use what may be kept.
+func TestHostileCertificates(t *testing.T) {
+	name := tlv(der.SEQUENCE, bytes.Repeat(tlv(der.SET, tlv(der.SEQUENCE, []byte{6, 3, 0x55, 4, 3}, []byte{0x0c, 0})), 70_000))
+	template := *p256().cert
+	template.RawSubject = name
+	r := root()
+	cert := must(x509.CreateCertificate(rand.Reader, &template, r.cert, p256().key.Public(), r.key))
+	f := forge("x")
+	f.certs = [][]byte{cert, cert}
+	in := f.build()
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var s *SignedData
+	cheaply(t, "certificates", 200<<20, func() {
+		var err error
+		if s, err = ReadSignedData(bytes.NewReader(in), ReadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		s.Verify()
+	})
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n := int64(after.HeapAlloc) - int64(before.HeapAlloc); n > 24<<20 {
+		t.Errorf("%d octets take %d in memory", len(in), n)
+	}
+	runtime.KeepAlive(s)
+	f.certs = append(f.certs, cert)
+	_, err := ReadSignedData(bytes.NewReader(f.build()), ReadOptions{})
+	wantErr(t, "three megabytes of certificates", err, ErrLimit)
 }
 
 // Two to four octets of anything, as crash the readers of some.
