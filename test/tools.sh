@@ -60,8 +60,8 @@ missing_tools() {
 # While packages are installed, policy-rc.d answers 101: no daemon starts. What
 # stood in its place comes back, whatever happens; a run that was killed before
 # it could do that is made up for here.
-policy=/usr/sbin/policy-rc.d
-kept=/usr/sbin/policy-rc.d.kept-by-mailseal
+policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d} # elsewhere only in the test of this script
+kept=$policy.kept-by-mailseal
 restore_policy() {
 	if [ -e "$kept" ] || [ -L "$kept" ]; then
 		mv -f "$kept" "$policy"
