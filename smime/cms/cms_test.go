@@ -15,7 +15,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // identity is a certificate with its key, signed by the root of the same test run.
 type identity struct {

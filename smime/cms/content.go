@@ -10,156 +10,149 @@ import (
 	"mailseal/smime/cms/ber"
 )
 
-// Content is read into one small block that stays in the processor's cache and hashed there. Only where a good part of it has
-// shown that reading takes longer than hashing, as out of base64, the two run side by side, in large blocks: to hand over
-// small ones costs a fifth of the hashing.
+// Content is hashed where it lies, in the reader's own buffer if that shows it. Only where the beginning has shown that
+// everything else takes longer than hashing, as out of base64, the two run side by side, in large blocks: to hand over small ones
+// costs a fifth of the hashing.
 const (
-	firstBlock  = 16 << 10
-	inlineBlock = 32 << 10
-	passedBlock = 256 << 10
-	trial       = 512 << 10
+	trial     = 512 << 10 // octets after which that is decided
+	blockSize = 256 << 10
+	headSize  = 512
 )
 
-// digest is content that went by: its size, its hashes and what it may be mistaken for.
+// digest is content that went by: its size, its hashes and its beginning.
 type digest struct {
-	size int64
-	sums map[crypto.Hash][]byte
-	// attributes is the size at which the content would be a SET OF Attribute by its beginning, 0 if it cannot be one.
-	attributes int64
-
-	hashes  []crypto.Hash
-	running []hash.Hash
+	size   int64
+	sums   map[crypto.Hash][]byte
+	head   []byte
+	hashes []crypto.Hash
 }
 
-func newDigest(hashes []crypto.Hash) *digest {
-	d := &digest{hashes: hashes, running: make([]hash.Hash, len(hashes)), sums: make(map[crypto.Hash][]byte, len(hashes))}
+// digestContent hashes r to its end in constant memory and passes it on to w, if there is one.
+func digestContent(r io.Reader, w io.Writer, hashes []crypto.Hash) (*digest, error) {
+	d := &digester{digest: &digest{hashes: hashes}, next: w, running: make([]hash.Hash, len(hashes))}
 	for i, h := range hashes {
 		d.running[i] = h.New()
 	}
-	return d
+	defer d.stop() // also when r panics
+	if _, err := io.Copy(d, r); err != nil {
+		return nil, err
+	}
+	d.stop()
+	d.sums = make(map[crypto.Hash][]byte, len(hashes))
+	for i, h := range hashes {
+		d.sums[h] = d.running[i].Sum(nil)
+	}
+	return d.digest, nil
+}
+
+// digester is where content goes.
+type digester struct {
+	*digest
+	next    io.Writer // nil: nowhere
+	running []hash.Hash
+
+	hashing, other time.Duration // during the trial
+	left           time.Time     // when Write returned last
+
+	// Side by side: a block being filled, those to be hashed, those that were, and the goroutine's end.
+	block      []byte
+	full, free chan []byte
+	done       chan struct{}
+}
+
+func (d *digester) Write(b []byte) (int, error) {
+	if len(d.head) < headSize {
+		d.head = append(d.head, b[:min(len(b), headSize-len(d.head))]...)
+	}
+	deciding := d.size < trial && len(d.running) > 0
+	d.size += int64(len(b))
+	if d.next != nil {
+		if _, err := d.next.Write(b); err != nil {
+			return 0, err
+		}
+	}
+	switch {
+	case d.full != nil:
+		d.pass(b)
+	case !deciding:
+		d.hash(b)
+	default:
+		start := time.Now()
+		d.hash(b)
+		if !d.left.IsZero() {
+			d.other += start.Sub(d.left)
+		}
+		d.left = time.Now()
+		d.hashing += d.left.Sub(start)
+		if d.size >= trial && d.other > d.hashing {
+			d.sideBySide()
+		}
+	}
+	return len(b), nil
 }
 
 // hash runs b through every hash.
-func (d *digest) hash(b []byte) {
+func (d *digester) hash(b []byte) {
 	for _, h := range d.running {
 		h.Write(b)
 	}
 }
 
-func (d *digest) finish() *digest {
-	for i, h := range d.hashes {
-		d.sums[h] = d.running[i].Sum(nil)
-	}
-	return d
-}
-
-// digestContent hashes r to its end in constant memory and passes it on to w, if there is one.
-func digestContent(r io.Reader, w io.Writer, hashes []crypto.Hash) (*digest, error) {
-	if w == nil {
-		w = io.Discard
-	}
-	d := newDigest(hashes)
-	block := make([]byte, firstBlock)
-	var reading, hashing time.Duration
-	for {
-		start := time.Now()
-		n, err := readBlock(r, block)
-		if d.size == 0 {
-			d.attributes = attributesSize(block[:n])
-		}
-		d.size += int64(n)
-		if _, werr := w.Write(block[:n]); werr != nil {
-			return nil, werr
-		}
-		middle := time.Now()
-		d.hash(block[:n])
-		reading, hashing = reading+middle.Sub(start), hashing+time.Since(middle)
-		switch {
-		case err != nil:
-		case d.size > trial && reading > hashing && len(hashes) > 0:
-			err = d.sideBySide(r, w)
-		case len(block) < inlineBlock:
-			block = make([]byte, inlineBlock)
-		}
-		if err == io.EOF {
-			return d.finish(), nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// sideBySide takes the rest of r, hashing one block in a goroutine while the next is read. The goroutine ends before it does. It
-// returns io.EOF at the end.
-func (d *digest) sideBySide(r io.Reader, w io.Writer) (err error) {
-	free, full := make(chan []byte, 2), make(chan []byte, 2)
-	free <- make([]byte, passedBlock)
-	free <- make([]byte, passedBlock)
-	done := make(chan struct{})
+// sideBySide starts the goroutine that hashes from now on; stop ends it.
+func (d *digester) sideBySide() {
+	d.free, d.full, d.done = make(chan []byte, 2), make(chan []byte, 2), make(chan struct{})
+	d.block = make([]byte, 0, blockSize)
+	d.free <- make([]byte, 0, blockSize)
 	go func() {
-		defer close(done)
-		for b := range full {
+		defer close(d.done)
+		for b := range d.full {
 			d.hash(b)
-			free <- b[:cap(b)]
+			d.free <- b[:0]
 		}
 	}()
-	defer func() {
-		close(full)
-		<-done
-	}()
-	for err == nil {
-		block := <-free
-		var n int
-		n, err = readBlock(r, block)
-		d.size += int64(n)
-		full <- block[:n]
-		// The goroutine only reads the block, and it comes back through free after this write.
-		if _, werr := w.Write(block[:n]); werr != nil {
-			return werr
-		}
-	}
-	return err
 }
 
-// readBlock fills b, with less only where r ends or breaks.
-func readBlock(r io.Reader, b []byte) (n int, err error) {
-	for idle := 0; n < len(b) && err == nil; {
-		var m int
-		m, err = r.Read(b[n:])
-		n += m
-		if m > 0 {
-			idle = 0
-		} else if idle++; idle == 100 && err == nil {
-			err = io.ErrNoProgress
+// pass copies b into blocks for the goroutine.
+func (d *digester) pass(b []byte) {
+	for len(b) > 0 {
+		n := min(len(b), blockSize-len(d.block))
+		d.block = append(d.block, b[:n]...)
+		b = b[n:]
+		if len(d.block) == blockSize {
+			d.full <- d.block
+			d.block = <-d.free
 		}
 	}
-	return n, err
+}
+
+// stop waits for what is still to be hashed.
+func (d *digester) stop() {
+	if d.full == nil {
+		return
+	}
+	d.full <- d.block
+	close(d.full)
+	<-d.done
+	d.full = nil
 }
 
 // looksLikeAttributes says whether the content is an encoded SET OF Attribute. Somebody who strips the signed attributes
 // off a signature and puts them in the content's place has a valid signature over content that nobody signed: so such content is
-// taken only under signed attributes of its own.
-func (d *digest) looksLikeAttributes() bool { return d.attributes > 0 && d.attributes == d.size }
-
-// attributesSize returns how long the SET OF Attribute is that b is the beginning of, 0 if it is not.
-func attributesSize(b []byte) int64 {
-	if len(b) == 0 || b[0] != 0x31 {
-		return 0
+// taken only under signed attributes of its own. Its beginning and its length decide.
+func (d *digest) looksLikeAttributes() bool {
+	if len(d.head) == 0 || d.head[0] != 0x31 {
+		return false
 	}
-	r := ber.NewReader(bytes.NewReader(b), ber.Limits{})
-	set, err := r.Next()
-	if err != nil || set.Length == ber.Indefinite || r.Enter() != nil {
-		return 0
+	r := ber.NewReader(bytes.NewReader(d.head), ber.Limits{})
+	if h, err := r.Next(); err != nil || h.Length != d.size-int64(h.Size) || r.Enter() != nil {
+		return false
 	}
 	if h, err := r.Next(); err != nil || h.Tag != ber.Sequence || r.Enter() != nil {
-		return 0
+		return false
 	}
 	if h, err := r.Next(); err != nil || h.Tag != ber.OID {
-		return 0
+		return false
 	}
-	if h, err := r.Next(); err != nil || h.Tag != ber.Set {
-		return 0
-	}
-	return int64(set.Size) + set.Length
+	h, err := r.Next()
+	return err == nil && h.Tag == ber.Set
 }

@@ -316,7 +316,7 @@ func (c *counter) Write(b []byte) (int, error) {
 func TestSideBySide(t *testing.T) {
 	content := make([]byte, 3<<20)
 	rand.Read(content)
-	for _, size := range []int{0, 1, firstBlock, firstBlock + inlineBlock, trial, trial + 1, trial + inlineBlock + passedBlock, len(content)} {
+	for _, size := range []int{0, 1, 32 << 10, trial - 1, trial, trial + 1, trial + blockSize, trial + 2*blockSize + 1, len(content)} {
 		var out bytes.Buffer
 		d, err := digestContent(&slowReader{bytes.NewReader(content[:size])}, &out, hashesAll)
 		if err != nil {
