@@ -22,8 +22,8 @@ encrypted already is an error.`,
 			identity := fs.String("identity", "", "PKCS #12, or PEM with key, certificate and chain: `FILE`")
 			phrase := fs.String("passphrase-file", "", "the passphrase is the first line of `FILE`")
 			opaque := fs.Bool("opaque", false, "pack the content into the signature; else it stays readable without S/MIME")
-			digest := digestFlag{crypto.SHA256}
-			fs.Var(&digest, "digest", "`NAME` of the digest: sha256, sha384 or sha512 (default sha256)")
+			var digest digestFlag
+			fs.Var(&digest, "digest", "`NAME` of the digest: sha256, sha384 or sha512 (default by the key)")
 			pss := fs.Bool("pss", false, "sign with RSASSA-PSS, where the key is RSA")
 			return func(_ context.Context, env Env) error {
 				if *identity == "" {

@@ -68,8 +68,8 @@ type SMIME struct {
 	Identities string   // folder
 	Trust      []string // files and folders of trust anchors
 	Sign       bool
-	Opaque     bool // key format: detached or opaque
-	Digest     crypto.Hash
+	Opaque     bool        // key format: detached or opaque
+	Digest     crypto.Hash // 0: by the key of the identity
 	PSS        bool
 }
 
@@ -104,7 +104,6 @@ func Default(goos string) Config {
 			Identities: "identities",
 			Trust:      []string{"ca.pem", "trust.d"},
 			Sign:       true,
-			Digest:     crypto.SHA256,
 		},
 		Log: Log{Level: slog.LevelInfo},
 	}

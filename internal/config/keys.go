@@ -80,7 +80,7 @@ var (
 		{"accept", message.Accept}, {"reject", message.Reject}, {"tempfail", message.Defer}, {"quarantine", message.Quarantine},
 	}
 	formats = []option[bool]{{"detached", false}, {"opaque", true}}
-	digests = []option[crypto.Hash]{{"sha256", crypto.SHA256}, {"sha384", crypto.SHA384}, {"sha512", crypto.SHA512}}
+	digests = []option[crypto.Hash]{{"auto", 0}, {"sha256", crypto.SHA256}, {"sha384", crypto.SHA384}, {"sha512", crypto.SHA512}}
 	targets = []option[bool]{{"stderr", false}, {"syslog", true}}
 	levels  = []option[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
