@@ -298,7 +298,7 @@ func warnIdentities(p *parts, now time.Time) (ws []error) {
 // serves reports whether one of the certificate's addresses is of ours.
 func serves(c *config.Config, cert *x509.Certificate) bool {
 	return slices.ContainsFunc(pki.Addresses(cert), func(s string) bool {
-		a, err := mailaddr.Parse(s)
+		a, err := mailaddr.ParseIA5(s)
 		return err == nil && mailaddr.In(a.Domain, c.LocalDomains)
 	})
 }

@@ -5,7 +5,6 @@ package keystore
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"mailseal/internal/mailaddr"
@@ -28,24 +27,17 @@ func NewIdentities(all []pki.Identity) *Identities {
 	for _, id := range all {
 		seen := make(map[mailaddr.Address]bool)
 		for _, text := range pki.Addresses(id.Certificate) {
-			a, err := mailaddr.Parse(text)
+			a, err := mailaddr.ParseIA5(text)
 			if err != nil {
 				continue // check tells of identities without an address
 			}
-			if a = key(a); !seen[a] {
+			if a = a.Fold(); !seen[a] {
 				seen[a] = true
 				s.byAddress[a] = append(s.byAddress[a], id)
 			}
 		}
 	}
 	return s
-}
-
-// key is the form in which addresses of ours are looked up: mailboxes of our
-// own domains are not told apart by case alone.
-func key(a mailaddr.Address) mailaddr.Address {
-	a.Local = strings.ToLower(a.Local)
-	return a
 }
 
 // All returns every identity, also those that serve no address.
@@ -56,7 +48,7 @@ func (s *Identities) All() []pki.Identity { return s.all }
 // takes over by being there. The error wraps ErrNoIdentity.
 func (s *Identities) For(a mailaddr.Address, at time.Time) (pki.Identity, error) {
 	var best pki.Identity
-	ids := s.byAddress[key(a)]
+	ids := s.byAddress[a.Fold()]
 	for _, id := range ids {
 		if at.Before(id.Certificate.NotBefore) || at.After(id.Certificate.NotAfter) {
 			continue

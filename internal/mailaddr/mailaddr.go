@@ -7,8 +7,11 @@ package mailaddr
 import (
 	"errors"
 	"fmt"
+	"io"
+	"mime"
 	"net/mail"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -26,10 +29,11 @@ type Address struct {
 	Domain string
 }
 
-// Parse takes exactly an addr-spec: no blanks round it, no display name, no
-// comments, no angle brackets.
+// Parse takes exactly an addr-spec: no blanks round it or in it, no display
+// name, no comments, no angle brackets.
 func Parse(s string) (Address, error) {
-	if strings.ContainsAny(s, " \t\r\n<>(),;:") && !strings.HasPrefix(s, `"`) {
+	i := strings.LastIndexByte(s, '@')
+	if i < 0 || !isLocalPart(s[:i]) || strings.ContainsAny(s[i:], " \t\r\n<>(),;\"") {
 		return Address{}, fmt.Errorf("%q is not a plain address", s)
 	}
 	a, err := mail.ParseAddress("<" + s + ">")
@@ -39,13 +43,34 @@ func Parse(s string) (Address, error) {
 	return split(a.Address)
 }
 
+// ParseIA5 takes the address of a certificate. Its type is IA5String (RFC 5280
+// section 4.2.1.6, RFC 2985 section 5.2.1), so letters beyond ASCII make none:
+// IDNA would map some of them to somebody else's domain.
+func ParseIA5(s string) (Address, error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }) {
+		return Address{}, fmt.Errorf("%q is not an ASCII address", s)
+	}
+	return Parse(s)
+}
+
+// isLocalPart: dot-atom or quoted-string. What is within the quotes net/mail
+// looks at.
+func isLocalPart(s string) bool {
+	return isDotAtom(s) || len(s) > 2 && s[0] == '"' && s[len(s)-1] == '"'
+}
+
 func split(spec string) (Address, error) {
 	i := strings.LastIndexByte(spec, '@')
 	if i < 1 || i == len(spec)-1 {
 		return Address{}, fmt.Errorf("%q is not an address", spec)
 	}
-	if !utf8.ValidString(spec) || strings.ContainsFunc(spec, isControl) {
-		return Address{}, errors.New("the address holds control characters or is not UTF-8")
+	if !utf8.ValidString(spec) || strings.ContainsFunc(spec, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return Address{}, errors.New("the address holds characters that do not print")
+	}
+	// RFC 2047 section 5 forbids it, and a reader that decodes it all the same
+	// shows another address than this one.
+	if strings.Contains(spec[:i], "=?") {
+		return Address{}, errors.New("the address holds an encoded word")
 	}
 	d, err := Domain(spec[i+1:])
 	if err != nil {
@@ -54,7 +79,23 @@ func split(spec string) (Address, error) {
 	return Address{Local: spec[:i], Domain: d}, nil
 }
 
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+// Fold returns the address in the form in which mailboxes are told apart: RFC
+// 8550 section 3 advises to compare local parts without case. Only that of
+// ASCII is folded: to Unicode the long s is an s and the Kelvin sign a k, and
+// an address with one of them is somebody else's.
+func (a Address) Fold() Address {
+	local := []byte(a.Local)
+	for i, c := range local {
+		if 'A' <= c && c <= 'Z' {
+			local[i] = c + 'a' - 'A'
+		}
+	}
+	a.Local = string(local)
+	return a
+}
+
+// Same reports whether both are one mailbox.
+func (a Address) Same(b Address) bool { return a.Fold() == b.Fold() }
 
 // Domain brings a domain name to the form in which names are compared: lower
 // case and A-labels, without a root dot. Address literals are taken as they are.
@@ -78,7 +119,10 @@ func ParseList(value string) ([]Address, error) {
 	if hasGroup(value) {
 		return nil, errors.New("address group instead of an address")
 	}
-	list, err := mail.ParseAddressList(value)
+	if !utf8.ValidString(value) {
+		return nil, errors.New("field is neither ASCII nor UTF-8")
+	}
+	list, err := parser().ParseList(value)
 	if err != nil {
 		return nil, errors.New("field cannot be read as addresses")
 	}
@@ -91,6 +135,14 @@ func ParseList(value string) ([]Address, error) {
 		as = append(as, a)
 	}
 	return as, nil
+}
+
+// parser reads display names in whatever character set, as ISO-2022-JP, and
+// gives their bytes for text: a name identifies nobody and is not looked at.
+func parser() *mail.AddressParser {
+	return &mail.AddressParser{WordDecoder: &mime.WordDecoder{
+		CharsetReader: func(_ string, r io.Reader) (io.Reader, error) { return r, nil },
+	}}
 }
 
 // hasGroup finds a colon outside quotes, comments, angle brackets and domain

@@ -30,6 +30,16 @@ func TestParse(t *testing.T) {
 		{"alice@example.jp,bob@example.jp", ""},
 		{"alice@exam ple.jp", ""},
 		{"alice..b@example.jp", ""},
+		{`"alice"@ example.jp`, ""},
+		{"\"alice\"@\texample.jp", ""},
+		{`"alice"@example.jp (x)`, ""},
+		{`"alice" <mallory@evil.example>`, ""},
+		{`"a" "b"@example.jp`, ""},
+		{`""@example.jp`, ""},
+		{"=?utf-8?q?bob=40partner.example?=@evil.example", ""},
+		{"al\u202eice@example.jp", ""},
+		{"al\u0085ice@example.jp", ""},
+		{"alice@[::1]", "alice@[::1]"},
 	} {
 		a, err := Parse(tt.in)
 		if got := a.String(); got != tt.want || (err != nil) != (tt.want == "") {
@@ -46,10 +56,17 @@ func TestParseList(t *testing.T) {
 		{"=?utf-8?q?bob=40partner.example?= <mallory@evil.example>", "mallory@evil.example"},
 		{"alice@example.jp (Bob: bob@partner.example)", "alice@example.jp"},
 		{`"a:b" <alice@example.jp>`, "alice@example.jp"},
+		{"=?ISO-2022-JP?B?GyRCOzNFRBsoQg==?= <alice@example.jp>", "alice@example.jp"},
+		{"=?windows-1252?Q?Andr=E9?= Smith <alice@example.jp>", "alice@example.jp"},
+		{"=?no-such-set?B?IQ==?= <alice@example.jp>", "alice@example.jp"},
+		{"alice@example.jp (=?ISO-2022-JP?B?GyRCOzNFRBsoQg==?=)", "alice@example.jp"},
 
 		{"team: alice@example.jp;", ""},
 		{"undisclosed-recipients:;", ""},
 		{"<alice@example.jp", ""},
+		{"=?utf-8?b?Ym9iQHBhcnRuZXIuZXhhbXBsZQA=?=@evil.example", ""},
+		{"\x1b$B;3ED\x1b(B <alice@example.jp>", ""},
+		{"\x8eR\x93c <alice@example.jp>", ""},
 		{"alice@example.jp bob@example.jp", ""},
 		{"", ""},
 		{strings.Repeat("a", maxField+1), ""},
@@ -73,6 +90,41 @@ func TestIn(t *testing.T) {
 	} {
 		if got := In(domain, names); got != want {
 			t.Errorf("In(%q) = %v", domain, got)
+		}
+	}
+}
+
+func TestParseIA5(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"alice@example.jp", "alice@example.jp"},
+		{"alice@xn--wgv71a119e.jp", "alice@xn--wgv71a119e.jp"},
+		{"alice@\uff45xample.jp", ""}, // full-width e, which IDNA maps to e
+		{"alice@example\u3002jp", ""},
+		{"\u7528\u6237@example.jp", ""},
+	} {
+		if a, err := ParseIA5(tt.in); a.String() != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("ParseIA5(%q) = %v, %v; want %q", tt.in, a, err, tt.want)
+		}
+	}
+}
+
+func TestSame(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"alice@example.jp", "Alice@EXAMPLE.jp", true},
+		{`"alice"@example.jp`, "alice@example.jp", true},
+		{"alice@example.jp", "alice@example.com", false},
+		{`"alice "@example.jp`, "alice@example.jp", false},
+		{"boss@example.jp", "bo\u017fs@example.jp", false}, // long s
+		{"karl@example.jp", "\u212aarl@example.jp", false}, // Kelvin sign
+		{"\u00e9@example.jp", "e\u0301@example.jp", false},
+	} {
+		a, errA := Parse(tt.a)
+		b, errB := Parse(tt.b)
+		if errA != nil || errB != nil || a.Same(b) != tt.want || b.Same(a) != tt.want {
+			t.Errorf("%q and %q: same %v, %v, %v", tt.a, tt.b, a.Same(b), errA, errB)
 		}
 	}
 }

@@ -161,7 +161,7 @@ func (s *Set) maySendAs(login string, from mailaddr.Address) bool {
 			}
 			continue
 		}
-		if a, err := mailaddr.Parse(as); err == nil && same(a, from) {
+		if a, err := mailaddr.Parse(as); err == nil && a.Same(from) {
 			return true
 		}
 	}
@@ -169,11 +169,5 @@ func (s *Set) maySendAs(login string, from mailaddr.Address) bool {
 		login += "@" + s.LoginDomain
 	}
 	a, err := mailaddr.Parse(login)
-	return err == nil && same(a, from)
-}
-
-// same compares as mailboxes of our own are told apart: users write their
-// local part in any case, and no host of ours has two that differ in it alone.
-func same(a, b mailaddr.Address) bool {
-	return a.Domain == b.Domain && strings.EqualFold(a.Local, b.Local)
+	return err == nil && a.Same(from)
 }

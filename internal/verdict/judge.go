@@ -3,7 +3,6 @@ package verdict
 import (
 	"crypto/x509"
 	"errors"
-	"strings"
 	"time"
 
 	"mailseal/internal/mailaddr"
@@ -162,7 +161,7 @@ func (q Question) address(c *x509.Certificate) string {
 	}
 	texts := pki.Addresses(c)
 	for _, text := range texts {
-		if a, err := mailaddr.Parse(text); err == nil && same(a, q.From[0]) {
+		if a, err := mailaddr.ParseIA5(text); err == nil && a.Same(q.From[0]) {
 			return ""
 		}
 	}
@@ -172,22 +171,16 @@ func (q Question) address(c *x509.Certificate) string {
 	return "certificate is not for the From address"
 }
 
-// same compares the address in a certificate with From: the domain without
-// case; the local part too, as RFC 8550 section 3 advises.
-func same(a, b mailaddr.Address) bool {
-	return a.Domain == b.Domain && strings.EqualFold(a.Local, b.Local)
-}
-
 // identifier is the address that names the signer: the one that is From's, else
 // the first that is an address at all.
 func (q Question) identifier(c *x509.Certificate) string {
 	var first string
 	for _, text := range pki.Addresses(c) {
-		a, err := mailaddr.Parse(text)
+		a, err := mailaddr.ParseIA5(text)
 		if err != nil {
 			continue
 		}
-		if len(q.From) == 1 && same(a, q.From[0]) {
+		if len(q.From) == 1 && a.Same(q.From[0]) {
 			return a.String()
 		}
 		if first == "" {

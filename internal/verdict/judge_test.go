@@ -1,6 +1,9 @@
 package verdict
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,6 +74,50 @@ func TestJudge(t *testing.T) {
 	}
 	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.NewAnchors(nil), At: time.Now()}); got.Status != Fail {
 		t.Errorf("without anchors: %+v", got)
+	}
+}
+
+// What a stranger may write into a certificate, against From alice@example.jp.
+func TestCertificateAddresses(t *testing.T) {
+	email := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
+	for _, tt := range []struct {
+		name string
+		san  []string
+		dn   []any
+		ok   bool
+	}{
+		{name: "the address", san: []string{"alice@example.jp"}, ok: true},
+		{name: "one of several", san: []string{"bob@example.jp", "ALICE@EXAMPLE.JP"}, ok: true},
+		{name: "in the subject", dn: []any{"alice@example.jp"}, ok: true},
+		{name: "in the subject beside others", san: []string{"bob@example.jp"}, dn: []any{"bob@example.jp", "alice@example.jp"}, ok: true},
+		{name: "blank before", san: []string{" alice@example.jp"}},
+		{name: "blank behind", san: []string{"alice@example.jp "}},
+		{name: "line end", san: []string{"alice@example.jp\n"}},
+		{name: "NUL", san: []string{"alice@example.jp\x00.evil.example"}},
+		{name: "NUL in the subject", dn: []any{"alice@example.jp\x00"}},
+		{name: "blank behind the quotes", san: []string{"\"alice\"@ example.jp"}},
+		{name: "two in one", san: []string{"alice@example.jp,mallory@evil.example"}},
+		{name: "angle brackets", san: []string{"<alice@example.jp>"}},
+		{name: "name and address", san: []string{"Alice <alice@example.jp>"}},
+		{name: "comment", san: []string{"alice@example.jp(x)"}},
+		{name: "domain alone", san: []string{"example.jp", "@example.jp"}},
+		{name: "wildcard", san: []string{"*@example.jp"}},
+		{name: "full-width letter", dn: []any{"alice@\uff45xample.jp"}},
+		{name: "ideographic dot", dn: []any{"alice@example\u3002jp"}},
+		{name: "Cyrillic", dn: []any{"alice@ex\u0430mple.jp"}},
+		{name: "dot at the end", san: []string{"alice@example.jp."}},
+		{name: "no text", dn: []any{42, []byte("alice@example.jp")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &x509.Certificate{EmailAddresses: tt.san}
+			for _, v := range tt.dn {
+				c.Subject.Names = append(c.Subject.Names, pkix.AttributeTypeAndValue{Type: email, Value: v})
+			}
+			q := Question{From: []mailaddr.Address{{Local: "alice", Domain: "example.jp"}}}
+			if why := q.address(c); (why == "") != tt.ok {
+				t.Errorf("%q", why)
+			}
+		})
 	}
 }
 
