@@ -25,9 +25,7 @@ func (g *Gateway) facts(m *message.Message) policy.Facts {
 			f.Hops = append(f.Hops, netip.Addr{}) // more than we look at is nobody of ours
 			break
 		}
-		if a, ok := policy.Hop(r.Text()); ok {
-			f.Hops = append(f.Hops, a)
-		}
+		f.Hops = append(f.Hops, policy.Clients(r.Text())...)
 	}
 	return f
 }

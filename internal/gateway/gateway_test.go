@@ -230,6 +230,7 @@ func TestOutboundUnsigned(t *testing.T) {
 		{"two authors", "From: bob@example.jp\n" + plain, inside, "2 addresses"},
 		{"re-injected by a list", "Authentication-Results: mx.example.jp; smime=none\n" + plain, inside, "inbound before"},
 		{"fetched from elsewhere", "Received: from x (x [192.0.2.9]) by pop.example; now\n" + plain, inside, "outside internal_hosts"},
+		{"relayed, with a HELO that looks like an internal client", "Received: from [10.0.0.1] by x (unknown [192.0.2.9]) by mx1.example.jp (Postfix); now\n" + plain, inside, "outside internal_hosts"},
 		{"OpenPGP", "MIME-Version: 1.0\nContent-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=b\n" + strings.Replace(plain, "\n\n", "\n\n--b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n--b\nContent-Type: application/octet-stream\n\n-----BEGIN PGP MESSAGE-----\n\n-----END PGP MESSAGE-----\n--b--\n", 1), inside, "signed or encrypted already"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -37,8 +37,8 @@ type Facts struct {
 	// they cannot be read, "" when they can.
 	From        []mailaddr.Address
 	FromProblem string
-	// Hops are the addresses of the clients that Received fields name. A hop
-	// that names none is the zero Addr.
+	// Hops are the addresses of the clients that Received fields name, each
+	// as Clients reads it. A client without an address is the zero Addr.
 	Hops []netip.Addr
 	// OwnResults: the mail carries an Authentication-Results field of ours.
 	OwnResults bool
@@ -136,10 +136,17 @@ func (s *Set) unsigned(f Facts) string {
 	}
 	for _, h := range f.Hops {
 		if !s.internal(h) {
-			return "mail was received from outside internal_hosts before"
+			return "mail was received from outside internal_hosts before: " + told(h)
 		}
 	}
 	return ""
+}
+
+func told(hop netip.Addr) string {
+	if !hop.IsValid() {
+		return "its Received tells no address"
+	}
+	return "from " + hop.String()
 }
 
 func (s *Set) internal(a netip.Addr) bool {

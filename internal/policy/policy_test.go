@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -65,8 +66,8 @@ func TestDecide(t *testing.T) {
 
 		{name: "signed already", facts: Facts{Client: inside, Protected: "signed"}, from: "alice@example.jp", dir: Outbound, reason: "already signed"},
 		{name: "list server", facts: Facts{Client: inside, OwnResults: true}, from: "alice@example.jp", dir: Outbound, reason: "has been inbound"},
-		{name: "fetched mail", facts: Facts{Client: inside, Hops: []netip.Addr{inside, outside}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts"},
-		{name: "hop of unknown address", facts: Facts{Client: inside, Hops: []netip.Addr{{}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts"},
+		{name: "fetched mail", facts: Facts{Client: inside, Hops: []netip.Addr{inside, outside}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: from 192.0.2.1"},
+		{name: "hop of unknown address", facts: Facts{Client: inside, Hops: []netip.Addr{{}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: its Received"},
 		{name: "relay inside", facts: Facts{Client: inside, Hops: []netip.Addr{inside}}, from: "alice@example.jp", dir: Outbound, sign: true},
 		{name: "authenticated user behind other hops", facts: Facts{Client: outside, Login: "alice", Hops: []netip.Addr{outside}}, from: "alice@example.jp", dir: Outbound, sign: true},
 	} {
@@ -98,28 +99,39 @@ func (f Facts) first() mailaddr.Address {
 	return f.From[0]
 }
 
-func TestHop(t *testing.T) {
+func TestClients(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
-		{"from mail.example (mail.example [192.0.2.1]) by mx.example.jp (Postfix) with ESMTP id X", "192.0.2.1"},
-		{"from [127.0.0.1] (mail.example [192.0.2.1])\r\n\tby mx.example.jp", "192.0.2.1"},
-		{"from x ([IPv6:2001:db8::1]) by mx", "2001:db8::1"},
-		{"from localhost (localhost [127.0.0.1]) by mx", "127.0.0.1"},
-		{"from EXCH.corp.local (10.0.0.1) by mx", "10.0.0.1"},
-		{"FROM x (x [192.0.2.1]) BY mx", "192.0.2.1"},
-		{"from x (HELO evil) (192.0.2.1) by mx", "192.0.2.1"},
-		{"from x by mx (mx [127.0.0.1])", "invalid IP"},
-		{"from [not-an-address] by mx", "invalid IP"},
-		{"by mx.example.jp (Postfix, from userid 0) id X", "local"},
-		{"(from root@localhost) by mx.example.jp (8.17.1/8.17.1/Submit) id X", "local"},
-		{"", "local"},
+		{"from mail.example (mail.example [192.0.2.1]) by mx.example.jp (Postfix) with ESMTP id X", "[192.0.2.1]"},
+		{"from x (y [192.0.2.1])\r\n\t(using TLSv1.3 with cipher X)\r\n\t(No client certificate requested)\r\n\tby mx.example.jp", "[192.0.2.1]"},
+		{"from x ([IPv6:2001:db8::1]) by mx", "[2001:db8::1]"},
+		{"from x (y [::ffff:192.0.2.1]) by mx", "[::ffff:192.0.2.1]"},
+		{"from localhost (localhost [127.0.0.1]) by mx", "[127.0.0.1]"},
+		{"from EXCH.corp.local (10.0.0.1) by mx (10.0.0.2) with mapi", "[10.0.0.1]"},
+		{"from EXCH.corp.local (2001:db8::1) by mx (2001:db8::2)", "[2001:db8::1]"},
+		{"FROM x (x [192.0.2.1]) BY mx", "[192.0.2.1]"},
+		{"from x (HELO evil) (192.0.2.1) by mx", "[192.0.2.1]"},
+		{"from [192.0.2.1] (port=4711 helo=x) by mx", "[192.0.2.1]"},
+		{"from x ([192.0.2.1]:4711 helo=y) by mx", "[192.0.2.1]"},
+
+		// What clients call themselves, as Postfix, Exim and qmail write it.
+		{"from [127.0.0.1] (mail.example [192.0.2.1])\r\n\tby mx.example.jp", "[127.0.0.1 192.0.2.1]"},
+		{"from [10.0.0.1] by mx (unknown [192.0.2.1]) by mx.example.jp", "[10.0.0.1 192.0.2.1]"},
+		{"from a (b [10.0.0.1]) by c (unknown [192.0.2.1]) by mx.example.jp", "[10.0.0.1 192.0.2.1]"},
+		{"from x ([192.0.2.1] helo=[10.0.0.1]) by mx", "[192.0.2.1 10.0.0.1]"},
+		{"from unknown (HELO [10.0.0.1]) (user@192.0.2.1) by mx", "[10.0.0.1 192.0.2.1]"},
+		{"from 10.0.0.1 (x [192.0.2.1]) by mx", "[10.0.0.1 192.0.2.1]"},
+		{"from by (x [192.0.2.1]) by mx", "[192.0.2.1]"},
+
+		{"from x by mx (mx [127.0.0.1])", "[invalid IP]"},
+		{"from x (unknown [unknown]) by mx", "[invalid IP]"},
+		{"from [not-an-address] by mx", "[invalid IP]"},
+		{"from", "[invalid IP]"},
+		{"by mx.example.jp (Postfix, from userid 0) id X", "[]"},
+		{"(from root@localhost) by mx.example.jp (8.17.1/8.17.1/Submit) id X", "[]"},
+		{"", "[]"},
 	} {
-		a, ok := Hop(tt.in)
-		got := a.String()
-		if !ok {
-			got = "local"
-		}
-		if got != tt.want {
-			t.Errorf("Hop(%q) = %s, want %s", tt.in, got, tt.want)
+		if got := fmt.Sprint(Clients(tt.in)); got != tt.want {
+			t.Errorf("Clients(%q) = %s, want %s", tt.in, got, tt.want)
 		}
 	}
 }

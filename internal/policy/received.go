@@ -5,42 +5,43 @@ import (
 	"strings"
 )
 
-// Hop reads which client a Received value names: the address in its
-// from-clause (RFC 5321 section 4.4), as Postfix and sendmail "[192.0.2.1]"
-// and Exchange "(192.0.2.1)" write it. A mail that was made on the host itself
-// has no from-clause: ok is false. A from-clause without an address gives the
-// zero Addr, which is nobody of ours.
-func Hop(received string) (client netip.Addr, ok bool) {
-	fields := strings.Fields(received)
-	if len(fields) == 0 || !strings.EqualFold(fields[0], "from") {
-		return netip.Addr{}, false
+// Clients reads which clients a Received value names: the addresses in its
+// from-clause (RFC 5321 section 4.4), in whatever brackets the MTA puts them. A
+// mail that was made on the host itself has no from-clause, and so none. A
+// from-clause without an address gives the zero Addr, which is nobody of ours.
+//
+// Only one of the addresses is what the MTA saw, and which one differs from MTA
+// to MTA; others may be what the client called itself (HELO), which anybody may
+// write, with blanks, brackets and a "by" of its own. So all of them count: what
+// a client says can only make it more of a stranger.
+func Clients(received string) []netip.Addr {
+	words := strings.Fields(received)
+	if len(words) == 0 || !strings.EqualFold(words[0], "from") {
+		return nil
 	}
-	// The last address before "by" is the one that the MTA saw; those before
-	// it are what the client said (HELO), which anybody may write.
-	for _, w := range fields[1:] {
+	end := len(words)
+	for i, w := range words {
 		if strings.EqualFold(w, "by") {
-			break
-		}
-		if a, found := bracketed(w); found {
-			client = a
+			end = i // of the last one: those before it are the client's
 		}
 	}
-	return client, true
+	var clients []netip.Addr
+	for _, w := range words[1:end] {
+		for _, s := range strings.FieldsFunc(w, aroundAddress) {
+			if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
+				s = s[5:]
+			}
+			if a, err := netip.ParseAddr(s); err == nil {
+				clients = append(clients, a)
+			}
+		}
+	}
+	if clients == nil {
+		return []netip.Addr{{}}
+	}
+	return clients
 }
 
-// bracketed finds an address literal in a word: [a], (a), ([a]), [IPv6:a].
-func bracketed(w string) (netip.Addr, bool) {
-	i := strings.LastIndexAny(w, "[(")
-	if i < 0 {
-		return netip.Addr{}, false
-	}
-	w = w[i+1:]
-	if j := strings.IndexAny(w, "])"); j >= 0 {
-		w = w[:j]
-	}
-	if len(w) > 5 && strings.EqualFold(w[:5], "IPv6:") {
-		w = w[5:]
-	}
-	a, err := netip.ParseAddr(w)
-	return a, err == nil
-}
+// aroundAddress: "[192.0.2.1]", "(192.0.2.1)", "helo=[192.0.2.1])",
+// "(user@192.0.2.1)", "([192.0.2.1]:25".
+func aroundAddress(r rune) bool { return strings.ContainsRune(`[]()<>{}@=,;"'`, r) }
