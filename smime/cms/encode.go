@@ -3,6 +3,7 @@ package cms
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
 	"encoding/asn1"
 	"slices"
 
@@ -19,7 +20,7 @@ func assemble(size int64, hashes []crypto.Hash, signers []Signer, infos [][]byte
 	for _, s := range signers {
 		certificates = append(certificates, s.Certificate.Raw)
 		for _, c := range s.Chain {
-			if !bytes.Equal(c.RawSubject, c.RawIssuer) {
+			if !selfSigned(c) {
 				certificates = append(certificates, c.Raw)
 			}
 		}
@@ -51,6 +52,13 @@ func assemble(size int64, hashes []crypto.Hash, signers []Signer, infos [][]byte
 	prefix = enclose(ber.Context(0), prefix, rest)
 	prefix = enclose(ber.Sequence, append(signed.BytesOrPanic(), prefix...), rest)
 	return prefix, suffix, nil
+}
+
+// selfSigned tells a root, which the other side has or does not trust, from a certificate that leads from a CA's old key to
+// its new one: those have the same name twice, but keys of two identifiers.
+func selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawSubject, c.RawIssuer) &&
+		(len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId))
 }
 
 // enclose puts the header of a constructed element before b, of which rest more octets are to follow.
