@@ -27,6 +27,7 @@ type finding struct {
 	content *message.Part   // that a detached signature is over
 	signed  *cms.SignedData // when kind is SignedDetached, SignedOpaque or CertsOnly
 	problem *Problem        // why it is Malformed, or cannot be verified
+	hashed  bool            // the content of a detached signature went through its digests
 }
 
 // examine looks at one entity, by parsing the CMS that its label promises.

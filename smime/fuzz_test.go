@@ -53,7 +53,7 @@ func FuzzVerify(f *testing.F) {
 	m := makeParts(f, id)
 	signed[entityText] = true
 	text := strings.ReplaceAll(entityText, "\r", "")
-	f.Add([]byte(multipartSigned(p7sParams, text, p7sType, m.detached, end)))
+	f.Add([]byte(multipartSigned("; micalg=sha-512", text, p7sType, m.detached, end)))
 	f.Add([]byte(multipartSigned(p7sParams, text, p7sType, m.opaque, end)))
 	f.Add([]byte(multipartSigned(p7sParams, text, p7mType, m.detached, "--=_s\n\nthird\n"+end)))
 	f.Add([]byte(opaqueMail("application/octet-stream; name=x.p7m", m.opaque)))

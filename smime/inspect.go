@@ -79,11 +79,15 @@ func Inspect(m *message.Message, o InspectOptions) (*Layer, error) {
 	if o.Depth <= 0 {
 		o.Depth = 4
 	}
-	body, root, done, err := canonical(m.Header, m, nil, o.Limits, o.Spool)
+	body, walk, done, err := canonical(m.Header, m, nil, o.Limits, o.Spool)
 	if err != nil {
 		return nil, err
 	}
 	defer done.Close()
+	root, err := walk()
+	if err != nil {
+		return nil, err
+	}
 	return o.layer(body, root, "", o.Depth)
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mailseal/internal/message"
@@ -72,12 +73,13 @@ func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
 	if len(header) != len(m.Header) {
 		o.Root = nil
 	}
-	body, root, done, err := canonical(header, m, o.Root, o.Limits, o.Spool)
+	body, walk, done, err := canonical(header, m, o.Root, o.Limits, o.Spool)
 	if err != nil {
 		return nil, err
 	}
-	s := signature{o, entity.Source{Header: header, Body: body, Root: root, Spool: o.Spool}}
+	s := signature{SignOptions: o, source: entity.Source{Header: header, Body: body, Spool: o.Spool}, walk: walk}
 	signed, fields, err := s.make()
+	walk() // nobody reads the body after an error
 	if err != nil {
 		done.Close()
 		return nil, err
@@ -115,18 +117,12 @@ func edits(h message.Header, fields []message.Field, body message.Body) []messag
 // A signature in the making.
 type signature struct {
 	SignOptions
-	source entity.Source
+	source entity.Source // its Root is there after walked
+	walk   func() (*message.Part, error)
 }
 
 // make returns the new body and the fields that describe it.
 func (s *signature) make() (message.Body, []message.Field, error) {
-	f, err := examine(s.source.Body, s.source.Root, cms.ReadOptions{})
-	if err != nil {
-		return nil, nil, err
-	}
-	if unsigned := f.signed != nil && len(f.signed.Signers) == 0; f.kind.Protected() && !unsigned {
-		return nil, nil, ErrProtected
-	}
 	now := s.Now
 	if now == nil {
 		now = time.Now
@@ -141,19 +137,42 @@ func (s *signature) make() (message.Body, []message.Field, error) {
 	return s.detached(signer)
 }
 
+// walked waits for the mail's structure, and looks whether it is protected.
+func (s *signature) walked() (err error) {
+	if s.source.Root, err = s.walk(); err != nil {
+		return err
+	}
+	f, err := examine(s.source.Body, s.source.Root, cms.ReadOptions{})
+	if unsigned := f.signed != nil && len(f.signed.Signers) == 0; err == nil && f.kind.Protected() && !unsigned {
+		err = ErrProtected
+	}
+	return err
+}
+
 // sign calls f with the entity, and again with an encoded one if bytes came by
 // that would not arrive as they are.
 func (s *signature) sign(f func(r io.Reader, size int64) error) (message.Body, error) {
+	e, err := s.signAhead(f)
+	if e != nil || err != nil && !errors.Is(err, errFaults) {
+		return e, err
+	}
+	faulty := err != nil
+	if err := s.walked(); err != nil {
+		return nil, err
+	}
 	for _, try := range []struct {
-		make func(entity.Source) (message.Body, error)
+		make func(entity.Source) (*entity.Entity, error)
 		mask entity.Fault
 	}{{entity.Outline, ^entity.Fault(0)}, {entity.Encode, entity.Hard}} {
+		if faulty && try.mask != entity.Hard {
+			continue
+		}
 		e, err := try.make(s.source)
 		if err != nil {
 			return nil, unsignable(err)
 		}
-		r := &checked{r: message.NewReader(e), mask: try.mask}
-		if err = f(r, e.Size()); err == nil {
+		c := &check{mask: try.mask}
+		if err = c.through(e, f); err == nil {
 			return e, nil
 		}
 		e.Close()
@@ -164,6 +183,48 @@ func (s *signature) sign(f func(r io.Reader, size int64) error) (message.Body, e
 	return nil, &UnsignableError{Reason: "it does not become 7-bit"}
 }
 
+// signAhead calls f with what will be the entity, if nothing in the mail is out
+// of the ordinary, while the walk goes on. No entity and no error: it is another.
+func (s *signature) signAhead(f func(r io.Reader, size int64) error) (message.Body, error) {
+	if s.Root != nil {
+		return nil, nil
+	}
+	root, at, ok := foretell(s.source.Header, s.source.Body, s.Limits)
+	if !ok || !strings.HasPrefix(root.MediaType, "multipart/") || root.MediaType == "multipart/signed" || root.MediaType == "multipart/encrypted" {
+		return nil, nil
+	}
+	foretold := s.source
+	foretold.Root = unwalked(root, s.source.Body, at)
+	guess, err := entity.Outline(foretold)
+	if err != nil {
+		return nil, nil
+	}
+	defer guess.Close()
+	c := &check{mask: ^entity.Fault(0)}
+	outline := async(func() (*entity.Entity, error) {
+		if err := s.walked(); err != nil {
+			return nil, err
+		}
+		e, err := entity.Outline(s.source)
+		if err != nil || !e.Same(guess) {
+			c.stop.Store(true)
+		}
+		return e, err
+	})
+	err = c.through(guess, f)
+	e, walkErr := outline()
+	switch {
+	case walkErr != nil:
+		return nil, unsignable(walkErr)
+	case err == nil && e.Same(guess):
+		return e, nil
+	case errors.Is(err, errStopped):
+		err = nil
+	}
+	e.Close()
+	return nil, err
+}
+
 func unsignable(err error) error {
 	var e *entity.Error
 	if errors.As(err, &e) {
@@ -172,27 +233,39 @@ func unsignable(err error) error {
 	return err
 }
 
-// checked reads bytes that are to be signed and stops at the first that would
-// not survive. The check goes on while package cms hashes what was read.
-type checked struct {
-	r    io.Reader
+// A check stops the reading of what is to be signed at the first block that
+// would not survive.
+type check struct {
 	scan entity.Scanner
 	mask entity.Fault
+	stop atomic.Bool // set from elsewhere when the bytes are the wrong ones
 }
 
-var errFaults = errors.New("content needs to be encoded")
+var (
+	errFaults  = errors.New("content needs to be encoded")
+	errStopped = errors.New("this is not the entity")
+)
 
-func (c *checked) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.scan.Write(p[:n])
-	faults := c.scan.Faults()
-	if err == io.EOF {
-		faults = c.scan.Finish()
+// through calls f with the entity's bytes, checked.
+func (c *check) through(e message.Body, f func(r io.Reader, size int64) error) error {
+	r := newConveyor(e, c.block)
+	err := f(r, e.Size())
+	r.Close()
+	if err == nil && c.scan.Finish()&c.mask != 0 {
+		return errFaults
 	}
-	if faults&c.mask != 0 {
-		return 0, errFaults
+	return err
+}
+
+func (c *check) block(p []byte) error {
+	c.scan.Write(p)
+	switch {
+	case c.stop.Load():
+		return errStopped
+	case c.scan.Faults()&c.mask != 0:
+		return errFaults
 	}
-	return n, err
+	return nil
 }
 
 // detached makes a multipart/signed (RFC 8551 section 3.5.3).

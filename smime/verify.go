@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"mailseal/internal/message"
 	"mailseal/internal/spool"
@@ -67,19 +68,23 @@ type Nested struct {
 // holds. Its error is one of I/O or a passed *message.LimitError; what is
 // wrong with the mail or its signature is in the Report.
 func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
-	body, root, done, err := canonical(m.Header, m, o.Root, o.Limits, o.Spool)
+	body, walk, done, err := canonical(m.Header, m, o.Root, o.Limits, o.Spool)
 	if err != nil {
 		return nil, err
 	}
 	defer done.Close()
-	// A writer of the caller's that fails is no fault of the mail.
-	content := &sink{w: o.Content}
-	f, err := examine(body, root, cms.ReadOptions{Content: content, Limits: o.CMS, ParseCertificate: o.ParseCertificate})
-	if err == nil {
-		err = content.err
-	}
-	if err != nil {
+	f, ok, err := examineAhead(m.Header, body, o, walk)
+	root, walkErr := walk()
+	if err = errors.Join(err, walkErr); err != nil {
 		return nil, err
+	}
+	if !ok {
+		// A writer of the caller's that fails is no fault of the mail.
+		content := &sink{w: o.Content}
+		f, err = examine(body, root, cms.ReadOptions{Content: content, Limits: o.CMS, ParseCertificate: o.ParseCertificate})
+		if err = errors.Join(err, content.err); err != nil {
+			return nil, err
+		}
 	}
 	r := &Report{Kind: f.kind}
 	if f.part != nil {
@@ -100,29 +105,32 @@ func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
 }
 
 // canonical returns the mail's body with CRLF, which is what signatures are
-// over (RFC 8551 section 3.1.1), its walk with the header, and what to close
-// when the body is no longer read: not the mail's own.
-func canonical(h message.Header, m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, *message.Part, io.Closer, error) {
-	if m.Newline != "\n" {
-		var err error
-		if root == nil {
-			root, err = message.Walk(h, m.Body, l)
+// over (RFC 8551 section 3.1.1), what waits for its walk with the header, and
+// what to close when the body is no longer read: not the mail's own. The walk
+// of a large mail goes on meanwhile, so it must be waited for.
+func canonical(h message.Header, m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, func() (*message.Part, error), io.Closer, error) {
+	body, done := m.Body, io.Closer(nothing{})
+	if m.Newline == "\n" {
+		if s == nil {
+			return nil, nil, nil, errors.New("mail has lines that end in LF, and there is no spool to rewrite them in")
 		}
-		return m.Body, root, nothing{}, err
+		file := s.Create()
+		if _, err := io.Copy(file, message.CRLF(message.NewReader(m.Body))); err != nil {
+			file.Close()
+			return nil, nil, nil, err
+		}
+		body, done, root = file, file, nil
 	}
-	if s == nil {
-		return nil, nil, nil, errors.New("mail has lines that end in LF, and there is no spool to rewrite them in")
+	walk := func() (*message.Part, error) { return message.Walk(h, body, l) }
+	switch {
+	case root != nil:
+		walk = func() (*message.Part, error) { return root, nil }
+	case body.Size() >= aheadFrom:
+		walk = async(walk)
+	default:
+		walk = sync.OnceValues(walk)
 	}
-	file := s.Create()
-	_, err := io.Copy(file, message.CRLF(message.NewReader(m.Body)))
-	if err == nil {
-		root, err = message.Walk(h, file, l)
-	}
-	if err != nil {
-		file.Close()
-		return nil, nil, nil, err
-	}
-	return file, root, file, nil
+	return body, walk, done, nil
 }
 
 type nothing struct{}
@@ -161,8 +169,8 @@ func (r *Report) signers(b message.Body, root *message.Part, f finding, known []
 	if !f.kind.Signed() {
 		return nil
 	}
-	if f.kind == SignedDetached && f.problem == nil {
-		if err := f.signed.DigestContent(message.NewReader(f.content.Raw(b))); err != nil {
+	if f.kind == SignedDetached && f.problem == nil && !f.hashed {
+		if err := digest(f.signed, f.content.Raw(b)); err != nil {
 			return err
 		}
 	}
@@ -181,6 +189,13 @@ func (r *Report) signers(b message.Body, root *message.Part, f finding, known []
 		}
 	}
 	return nil
+}
+
+// digest hashes the content of a detached signature.
+func digest(sd *cms.SignedData, content message.Body) error {
+	r := newConveyor(content, nil)
+	defer r.Close()
+	return sd.DigestContent(r)
 }
 
 // micalgs are the digests' names in multipart/signed (RFC 8551 section

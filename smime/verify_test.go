@@ -44,7 +44,6 @@ func opaqueMail(contentType string, der []byte) string {
 
 // A made mail holds what hand-made mails are built of.
 type made struct {
-	t        testing.TB
 	signer   cms.Signer
 	detached []byte // over entityText
 	opaque   []byte // with it inside
@@ -53,12 +52,16 @@ type made struct {
 func makeParts(t testing.TB, id pki.Identity) made {
 	t.Helper()
 	s := cms.Signer{Certificate: id.Certificate, Key: id.Key, SigningTime: fixed, Digest: crypto.SHA256}
-	m := made{t: t, signer: s, opaque: opaqueOver(t, entityText, s)}
-	var err error
-	if m.detached, err = cms.SignDetached(strings.NewReader(entityText), s); err != nil {
+	return made{s, detachedOver(t, entityText, s), opaqueOver(t, entityText, s)}
+}
+
+func detachedOver(t testing.TB, content string, s cms.Signer) []byte {
+	t.Helper()
+	der, err := cms.SignDetached(strings.NewReader(content), s)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return der
 }
 
 func opaqueOver(t testing.TB, content string, s cms.Signer) []byte {

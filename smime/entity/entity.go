@@ -24,8 +24,10 @@
 package entity
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"mailseal/internal/message"
@@ -53,22 +55,44 @@ func (e *Error) Error() string {
 	return "part " + e.Section + ": " + e.Reason
 }
 
+// An Entity is a Body of pieces of a mail's body and of what had to be written
+// anew. It reads from the Source's Body and does not own that.
+type Entity struct {
+	message.Body
+	pieces []piece
+	file   *spool.File
+}
+
 // Outline returns the entity as it is when no part needs to be encoded. It
-// reads the fields and delimiters only. The caller closes the Body, which
-// reads from the Source's.
-func Outline(s Source) (message.Body, error) { return assemble(s, false) }
+// reads the fields and delimiters only.
+func Outline(s Source) (*Entity, error) { return assemble(s, false) }
 
 // Encode returns the entity with each part in a form that survives. It has no
 // hard faults.
-func Encode(s Source) (message.Body, error) { return assemble(s, true) }
+func Encode(s Source) (*Entity, error) { return assemble(s, true) }
 
-func assemble(s Source, look bool) (message.Body, error) {
+func assemble(s Source, look bool) (*Entity, error) {
 	a := &assembler{Source: s, file: s.Spool.Create(), look: look}
 	if err := a.part(s.Root); err != nil {
 		a.file.Close()
 		return nil, err
 	}
-	return a.body(), nil
+	return &Entity{a.body(), a.pieces, a.file}, nil
+}
+
+// Same reports whether two entities of the same Source's Body consist of the
+// same pieces.
+func (e *Entity) Same(f *Entity) bool {
+	if !slices.Equal(e.pieces, f.pieces) || e.file.Size() != f.file.Size() {
+		return false
+	}
+	var made [2]bytes.Buffer
+	for i, file := range []*spool.File{e.file, f.file} {
+		if _, err := io.Copy(&made[i], message.NewReader(file)); err != nil {
+			return false
+		}
+	}
+	return bytes.Equal(made[0].Bytes(), made[1].Bytes())
 }
 
 // An assembler puts an entity together of pieces of the mail and of a file

@@ -84,6 +84,7 @@ func (s *Scanner) Write(p []byte) (int, error) {
 // lines checks the whole lines of p. It returns what is left, how many lines
 // ended in CRLF, and the faults.
 func lines(p []byte) (rest []byte, ends int, f Fault) {
+	regular := true
 	for {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -106,7 +107,35 @@ func lines(p []byte) (rest []byte, ends int, f Fault) {
 			f |= FromLine
 		}
 		p = p[i+1:]
+		if regular && end <= maxLine {
+			var n int
+			if n, regular = sameLength(p, i+1); n > 0 {
+				ends += n
+				p = p[n*(i+1):]
+			}
+		}
 	}
+}
+
+// sameLength counts the lines at the beginning of p that have that length, as
+// most of base64 has, and no fault. Those need not be searched for their ends
+// one by one; that there are no others between is seen by counting. ok is
+// false where there were, and it is not worth trying again.
+func sameLength(p []byte, length int) (n int, ok bool) {
+	if length < 3 {
+		return 0, true
+	}
+	for q := p; len(q) >= length && q[length-1] == '\n' && q[length-2] == '\r' && q[length-3] != ' ' && q[length-3] != '\t' && q[0] != 'F'; {
+		q = q[length:]
+		n++
+	}
+	if n < 4 {
+		return 0, true
+	}
+	if bytes.Count(p[:n*length], []byte{'\n'}) != n {
+		return 0, false
+	}
+	return n, true
 }
 
 // end finishes the unfinished line at an LF. It returns 1 if a CR was before.

@@ -86,6 +86,7 @@ func TestScanner(t *testing.T) {
 // content draws bytes that come near every rule.
 func content(t *rapid.T) string {
 	piece := rapid.SampledFrom([]string{
+		strings.Repeat("0123456789\r\n", 6), "01234\n6789\r\n", "01234\r6789\r\n", "012345678 \r\n", "From 56789\r\n", "F123456789\r\n", "012345678\n\r\n",
 		"\r\n", "\r\n", "\r\n", "\n", "\r", " ", "\t", "From ", "From", "F", ".", "-", "--", "=", "=3D", "x", "word",
 		"caf\u00e9", "\u65e5\u672c\u8a9e", "\xe9", "\x00", "\x7f", strings.Repeat("y", 75), strings.Repeat("long ", 200),
 	})
