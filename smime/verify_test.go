@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.mozilla.org/pkcs7"
+
 	"mailseal/certmgr/ca"
 	"mailseal/internal/message"
 	"mailseal/internal/pki"
@@ -236,7 +238,60 @@ func TestMailSignedByOpenSSL(t *testing.T) {
 	}
 }
 
-// slow is a body whose disk breaks.
+// Signed-data that is no signature over a mail, and what its Problem is.
+func TestSignedDataThatIsNoSignature(t *testing.T) {
+	p := testpki.NewAt(t, fixed)
+	id := p.User("alice@corp.example", ca.P256)
+	m := makeParts(t, id)
+	unsigned, err := pkcs7.NewSignedData([]byte(entityText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody, err := unsigned.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	crowd := make([]cms.Signer, 20)
+	for i := range crowd {
+		crowd[i] = m.signer
+	}
+	many, err := cms.SignDetached(strings.NewReader(entityText), crowd...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digested, err := openssl(t, []byte(entityText), "cms", "-digest_create", "-outform", "DER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(entityText, "\r", "")
+	for _, tt := range []struct {
+		name      string
+		mail      *message.Message
+		class     smime.Class
+		word      string
+		protected bool
+	}{
+		{"nobody signed", read(t, newSpool(t), opaqueMail(p7mType, nobody)), smime.NoSigner, "no signer", false},
+		{"a crowd signed", read(t, newSpool(t), multipartSigned(p7sParams, text, p7sType, many, end)), smime.TooLarge, "too large", false},
+		{"digested data", read(t, newSpool(t), opaqueMail(p7mType, digested)), smime.Unsupported, "unsupported", false},
+		{"a time-stamp", asOpenSSL(t, entityText, testpki.PEM(t, id), "-nodetach", "-econtent_type", "1.2.840.113549.1.9.16.1.4"), smime.Unsupported, "unsupported", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := verify(t, tt.mail)
+			p := new(smime.Problem)
+			if !errors.As(r.Err, &p) || p.Class != tt.class || p.Class.String() != tt.word || good(r) {
+				t.Errorf("%s, class %v, want %v", describe(r), p.Class, tt.word)
+			}
+			edits, err := smime.Sign(tt.mail, options(t, id, smime.Detached))
+			if errors.Is(err, smime.ErrProtected) != tt.protected {
+				t.Errorf("Sign: %v", err)
+			}
+			message.Verdict{Edits: edits}.Close()
+		})
+	}
+}
+
+// brokenBody is a body whose disk breaks.
 type brokenBody struct {
 	message.Body
 	at int64
