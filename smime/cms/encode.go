@@ -55,10 +55,9 @@ func assemble(size int64, hashes []crypto.Hash, signers []Signer, infos [][]byte
 }
 
 // selfSigned tells a root, which the other side has or does not trust, from a certificate that leads from a CA's old key to
-// its new one: those have the same name twice, but keys of two identifiers.
+// its new one, which has the same name twice as well.
 func selfSigned(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawSubject, c.RawIssuer) &&
-		(len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId))
+	return bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 // enclose puts the header of a constructed element before b, of which rest more octets are to follow.

@@ -3,6 +3,8 @@ package cms
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -211,3 +213,20 @@ func TestSignRefuses(t *testing.T) {
 type badReader struct{ err error }
 
 func (r badReader) Read([]byte) (int, error) { return 0, r.err }
+
+// The chain goes along without its root, but with a certificate of a CA for its own new key.
+func TestChain(t *testing.T) {
+	old := root()
+	rollover := issue("Root", must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), &old)
+	s := p256().signer()
+	s.Chain = []*x509.Certificate{rollover.cert, old.cert, rollover.cert}
+	sd, _ := read(t, detached(t, nil, s), []byte{})
+	if len(sd.Certificates) != 2 {
+		t.Errorf("%d certificates, want the leaf and the cross certificate", len(sd.Certificates))
+	}
+	for _, c := range sd.Certificates {
+		if c.Equal(old.cert) {
+			t.Error("the root is sent")
+		}
+	}
+}
