@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/netip"
+	"strings"
 
 	"mailseal/internal/message"
 	"mailseal/internal/policy"
@@ -12,20 +13,25 @@ import (
 // this has been in a loop (RFC 5321 section 6.3 asks for at least 100).
 const maxHops = 200
 
-// facts gathers what the policy decides on from envelope and header.
-func (g *Gateway) facts(m *message.Message) policy.Facts {
-	f := policy.Facts{
-		Client:     m.Envelope.Client.Addr,
-		Login:      m.Envelope.Client.Login,
-		OwnResults: len(verdict.Ours(m.Header, g.c.AuthservID, false)) > 0,
-	}
+// facts gathers what the policy decides on from envelope and header. Claims are
+// the fields that Facts.Results are about.
+func (g *Gateway) facts(m *message.Message) (policy.Facts, []verdict.Claim) {
+	f := policy.Facts{Client: m.Envelope.Client.Addr, Login: m.Envelope.Client.Login}
 	f.From, f.FromProblem = verdict.Authors(m.Header)
-	for i, r := range m.Header.All("Received") {
-		if i == maxHops {
-			f.Hops = append(f.Hops, netip.Addr{}) // more than we look at is nobody of ours
-			break
+	claims := verdict.Claims(m.Header, g.c.AuthservID, g.c.EarlierMilters)
+	received := 0
+	for i, field := range m.Header {
+		if n := len(f.Results); n < len(claims) && claims[n].Index == i {
+			f.Results = append(f.Results, len(f.Hops))
 		}
-		f.Hops = append(f.Hops, policy.Clients(r.Text())...)
+		if !strings.EqualFold(field.Name(), "Received") {
+			continue
+		}
+		if received++; received <= maxHops {
+			f.Hops = append(f.Hops, policy.Clients(field.Text())...)
+		} else if received == maxHops+1 {
+			f.Hops = append(f.Hops, netip.Addr{}) // more than we look at is nobody of ours
+		}
 	}
-	return f
+	return f, claims
 }

@@ -89,7 +89,7 @@ func (g *Gateway) Handle(ctx context.Context, m *message.Message) (message.Verdi
 
 // Decide decides on a mail and changes nothing anywhere.
 func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
-	f := g.facts(m)
+	f, claims := g.facts(m)
 	p := g.c.Policy.Decide(f)
 	o := Outcome{Direction: p.Direction, Why: p.Why, Facts: f}
 	switch {
@@ -99,6 +99,20 @@ func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
 		o.pass()
 	default:
 		g.verify(ctx, m, &o)
+	}
+	if a := o.Verdict.Action; a != message.Accept && a != message.Quarantine {
+		return o // it is not delivered
+	}
+	// Whatever else becomes of the mail, nobody else says in our name what its
+	// signature is worth. What is dropped first may still be set.
+	var edits []message.Edit
+	for _, i := range p.Forged {
+		edits = append(edits, claims[i].Drop)
+	}
+	o.Verdict.Edits = append(edits, o.Verdict.Edits...)
+	if o.Result != nil {
+		field := message.NewField(verdict.FieldName, o.Result.Folded(g.c.AuthservID))
+		o.Verdict.Edits = append(o.Verdict.Edits, message.AddField{Field: field})
 	}
 	return o
 }
@@ -171,8 +185,7 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 	}
 }
 
-// verify says what the signature of a mail is worth and takes away what others
-// said in our name.
+// verify says what the signature of a mail is worth.
 func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
 	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool},
 		verdict.Question{Anchors: g.c.Anchors, At: g.c.Now()})
@@ -182,24 +195,12 @@ func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
 	if err != nil {
 		o.fail(fmt.Errorf("verify: %w", classify(err)), g.c.OnError)
 		if a := o.Verdict.Action; a == message.Accept || a == message.Quarantine {
-			// It is delivered unchecked: then at least nobody else says in our
-			// name that it was.
 			o.Result = &verdict.Result{Status: verdict.TempError, Reason: "mail could not be processed"}
-			o.Verdict.Edits = g.results(m.Header, *o.Result)
 		}
 		return
 	}
 	o.Event, o.Result = "verified", &r
-	o.Verdict = message.Verdict{Action: message.Accept, Edits: g.results(m.Header, r)}
-}
-
-// results replaces what the mail says in our name by what we say.
-func (g *Gateway) results(h message.Header, r verdict.Result) []message.Edit {
-	var edits []message.Edit
-	for _, n := range verdict.Ours(h, g.c.AuthservID, g.c.EarlierMilters) {
-		edits = append(edits, message.DropField{Name: verdict.FieldName, Occurrence: n})
-	}
-	return append(edits, message.AddField{Field: message.NewField(verdict.FieldName, r.Folded(g.c.AuthservID))})
+	o.Verdict = message.Verdict{Action: message.Accept}
 }
 
 // classify gives an error from below its kind of fault.

@@ -6,6 +6,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"mailseal/internal/mailaddr"
@@ -40,8 +41,9 @@ type Facts struct {
 	// Hops are the addresses of the clients that Received fields name, each
 	// as Clients reads it. A client without an address is the zero Addr.
 	Hops []netip.Addr
-	// OwnResults: the mail carries an Authentication-Results field of ours.
-	OwnResults bool
+	// Results are the Authentication-Results fields that speak in our name: for
+	// each, how many of Hops stand above it.
+	Results []int
 	// Protected says how the mail is signed or encrypted already, "" when it
 	// is not.
 	Protected string
@@ -53,6 +55,8 @@ type Plan struct {
 	// Sign asks for a signature of Signer's identity.
 	Sign   bool
 	Signer mailaddr.Address
+	// Forged are those of Facts.Results, by index, that are not ours.
+	Forged []int
 	// Why lists the reasons in the order in which they were found.
 	Why []string
 }
@@ -75,9 +79,9 @@ type Set struct {
 // Decide makes the plan for a mail.
 func (s *Set) Decide(f Facts) Plan {
 	if d, why := s.direction(f); d == Inbound {
-		return Plan{Direction: Inbound, Why: []string{why}}
+		return Plan{Direction: Inbound, Forged: s.forged(f, d), Why: []string{why}}
 	}
-	p := Plan{Direction: Outbound, Why: []string{s.origin(f)}}
+	p := Plan{Direction: Outbound, Forged: s.forged(f, Outbound), Why: []string{s.origin(f)}}
 	if no := s.unsigned(f); no != "" {
 		p.Why = append(p.Why, no)
 		return p
@@ -109,6 +113,20 @@ func (s *Set) direction(f Facts) (Direction, string) {
 	return Inbound, "From is not of a local domain"
 }
 
+// forged finds the results in our name that we cannot have written (RFC 8601
+// section 5). We write them on top, so ours stand above the Received of the
+// outside hop that the mail came by before; what stands below one came with
+// the mail. Users have none to bring, and to inbound mail we give new ones.
+func (s *Set) forged(f Facts, d Direction) (forged []int) {
+	outside := slices.IndexFunc(f.Hops, func(h netip.Addr) bool { return !s.internal(h) })
+	for i, above := range f.Results {
+		if d == Inbound || f.Login != "" || outside >= 0 && above > outside {
+			forged = append(forged, i)
+		}
+	}
+	return forged
+}
+
 // unsigned gives the reason why a mail of ours is not signed, "" when it is.
 // Whoever can make the gateway sign speaks with the voice of the From address,
 // so every doubt leaves the mail unsigned.
@@ -131,7 +149,7 @@ func (s *Set) unsigned(f Facts) string {
 	}
 	// Mail that an internal host hands on may have come from anywhere: through
 	// a list server or fetched from a mailbox elsewhere.
-	if f.OwnResults {
+	if len(f.Results) > 0 {
 		return "mail carries Authentication-Results of ours, so it has been inbound before"
 	}
 	for _, h := range f.Hops {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,7 @@ func TestDecide(t *testing.T) {
 		{name: "one good From and one broken", facts: Facts{Client: inside, FromProblem: "From cannot be read"}, from: "alice@example.jp", dir: Outbound, reason: "cannot be read"},
 
 		{name: "signed already", facts: Facts{Client: inside, Protected: "signed"}, from: "alice@example.jp", dir: Outbound, reason: "already signed"},
-		{name: "list server", facts: Facts{Client: inside, OwnResults: true}, from: "alice@example.jp", dir: Outbound, reason: "has been inbound"},
+		{name: "list server", facts: Facts{Client: inside, Results: []int{0}}, from: "alice@example.jp", dir: Outbound, reason: "has been inbound"},
 		{name: "fetched mail", facts: Facts{Client: inside, Hops: []netip.Addr{inside, outside}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: from 192.0.2.1"},
 		{name: "hop of unknown address", facts: Facts{Client: inside, Hops: []netip.Addr{{}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: its Received"},
 		{name: "relay inside", facts: Facts{Client: inside, Hops: []netip.Addr{inside}}, from: "alice@example.jp", dir: Outbound, sign: true},
@@ -89,6 +90,30 @@ func TestDecide(t *testing.T) {
 	off.Sign = false
 	if p := off.Decide(Facts{Client: inside, From: addresses(t, "alice@example.jp")}); p.Sign || p.Direction != Outbound {
 		t.Errorf("signing off: %+v", p)
+	}
+}
+
+func TestForged(t *testing.T) {
+	set := &Set{LocalDomains: []string{"example.jp"}, InternalHosts: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Sign: true}
+	inside, outside := netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("192.0.2.1")
+	local := addresses(t, "alice@example.jp")
+	for _, tt := range []struct {
+		name  string
+		facts Facts
+		want  []int
+	}{
+		{"none", Facts{Client: inside, From: local, Hops: []netip.Addr{outside}}, nil},
+		{"inbound", Facts{Client: outside, From: local, Results: []int{0, 0}}, []int{0, 1}},
+		{"foreign From from inside", Facts{Client: inside, From: addresses(t, "bob@partner.example"), Results: []int{0}}, []int{0}},
+		{"a user's", Facts{Client: inside, Login: "alice@example.jp", From: local, Results: []int{0}}, []int{0}},
+		{"an internal host's", Facts{Client: inside, From: local, Results: []int{0, 1}, Hops: []netip.Addr{inside}}, nil},
+		{"re-injected: above the outside hop", Facts{Client: inside, From: local, Results: []int{0, 1}, Hops: []netip.Addr{inside, outside}}, nil},
+		{"relayed: below the outside hop", Facts{Client: inside, From: local, Results: []int{0, 1, 2, 3}, Hops: []netip.Addr{inside, outside, inside}}, []int{2, 3}},
+		{"below a hop without an address", Facts{Client: inside, From: local, Results: []int{1}, Hops: []netip.Addr{{}}}, []int{0}},
+	} {
+		if got := set.Decide(tt.facts).Forged; !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 

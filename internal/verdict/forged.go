@@ -1,55 +1,149 @@
 package verdict
 
 import (
+	"mime"
 	"regexp"
 	"strings"
+	"unicode"
 
+	"mailseal/internal/mailaddr"
 	"mailseal/internal/message"
 )
 
 // FieldName is the field that carries results (RFC 8601).
 const FieldName = "Authentication-Results"
 
-// method finds an S/MIME result among the methods of a field without its
-// comments: "smime=", "smime/1 =".
-var method = regexp.MustCompile(`(?i)(^|[;\s])smime\s*(/\s*[0-9]*\s*)?=`)
-
-// Ours returns the occurrences, counted from 1, of the fields in the header
-// that claim to come from authservID and must not reach the reader: those that
-// carry an S/MIME result always, the others unless keepOthers says that a
-// milter before us may write them (RFC 8601 section 5).
-func Ours(h message.Header, authservID string, keepOthers bool) []int {
-	var ns []int
-	for i, f := range h.All(FieldName) {
-		v := uncomment(f.Text())
-		if !claims(v, authservID) {
-			continue
-		}
-		if !keepOthers || method.MatchString(v) {
-			ns = append(ns, i+1)
-		}
-	}
-	return ns
+// A Claim is a field of a mail that speaks in our name.
+type Claim struct {
+	Index int // in the header
+	Drop  message.DropField
 }
 
-// claims reports whether the field names the authserv-id. A field that cannot
-// be read as the grammar has it claims whatever id stands anywhere in its
-// first part: some reader may be laxer than we are.
-func claims(value, id string) bool {
-	head, _, _ := strings.Cut(value, ";")
-	head = strings.ToLower(strings.NewReplacer(`"`, "", `\`, "", "\t", " ").Replace(head))
-	id = strings.ToLower(id)
-	for _, w := range strings.Fields(head) {
-		if w == id {
+// Claims returns, in order, the fields that claim to come from authservID and
+// must not reach the reader unless it was us who wrote them: those that carry an
+// S/MIME result always, the others unless keepOthers says that a milter before
+// us may write them (RFC 8601 section 5).
+//
+// Readers are lax, and each in its own way, so what one of them might take for
+// ours is ours: with quotes, encoded words or odd blanks, or behind a CR that is
+// no line end.
+func Claims(h message.Header, authservID string, keepOthers bool) []Claim {
+	var cs []Claim
+	seen := make(map[string]int)
+	for i, f := range h {
+		name := strings.ToLower(f.Name())
+		seen[name]++
+		values := hidden(f, FieldName)
+		if f.Is(FieldName) {
+			values = append(values, f.Text())
+		}
+		for _, v := range values {
+			if name != "" && ours(v, authservID, keepOthers) {
+				cs = append(cs, Claim{i, message.DropField{Name: f.Name(), Occurrence: seen[name]}})
+				break
+			}
+		}
+	}
+	return cs
+}
+
+// hidden returns the values of the fields of that name which a reader sees that
+// takes a stray CR within f for the end of a line, as some do.
+func hidden(f message.Field, name string) (values []string) {
+	lines := strings.Split(strings.ReplaceAll(f.Raw(), "\r\n", "\n"), "\r")
+	for _, l := range lines[1:] {
+		if in := message.ParseField(l); in.Is(name) {
+			values = append(values, in.Text())
+		}
+	}
+	return values
+}
+
+// ours reports whether a value is one of Claims.
+func ours(value, id string, keepOthers bool) bool {
+	readings := []string{value}
+	if strings.Contains(value, "=?") {
+		if v, err := new(mime.WordDecoder).DecodeHeader(value); err == nil {
+			readings = append(readings, v)
+		}
+	}
+	for _, v := range readings {
+		v, regular := uncomment(v)
+		if claims(v, id, regular) && (!keepOthers || hasMethod(v, regular)) {
+			return true
+		}
+	}
+	return false
+}
+
+// claims reports whether the value names the id where an authserv-id stands. A
+// value with open comments or quotes claims whatever id stands anywhere in it.
+func claims(value, id string, regular bool) bool {
+	if regular {
+		value = firstPart(value)
+	}
+	words := strings.FieldsFunc(value, apart)
+	for _, w := range words {
+		if named(w, id) {
 			return true
 		}
 	}
 	// "mx . example.jp" and the like: blanks are allowed nowhere in an id.
-	return strings.ReplaceAll(head, " ", "") == id
+	return named(strings.Join(words, ""), id)
 }
 
-// uncomment replaces comments by a blank (RFC 5322 section 3.2.2).
-func uncomment(s string) string {
+// apart is what cannot be within a host name, in whatever script.
+func apart(r rune) bool {
+	return r < 0x80 && r != '.' && r != '-' && r != '_' && !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') ||
+		r >= 0x80 && !unicode.IsPrint(r)
+}
+
+func named(word, id string) bool {
+	word = strings.Trim(word, ".")
+	if strings.EqualFold(word, id) {
+		return true
+	}
+	for _, r := range word {
+		if r >= 0x80 { // only then has IDNA anything to say
+			d, err := mailaddr.Domain(word)
+			return err == nil && d == id
+		}
+	}
+	return false
+}
+
+// firstPart is what stands before the first ";" that has anything before it.
+func firstPart(s string) string {
+	quoted, start := false, 0
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ';' && !quoted:
+			if strings.TrimSpace(s[start:i]) != "" {
+				return s[start:i]
+			}
+			start = i + 1
+		}
+	}
+	return s[start:]
+}
+
+// method finds an S/MIME result among the methods: "smime=", "smime/1 =".
+var method = regexp.MustCompile(`(?i)(^|[^-.@_a-z0-9])smime\s*(/[^=;]*)?=`)
+
+func hasMethod(value string, regular bool) bool {
+	if !regular {
+		return strings.Contains(strings.ToLower(value), "smime")
+	}
+	return method.MatchString(strings.NewReplacer(`"`, "", `\`, "", "\x00", "").Replace(value))
+}
+
+// uncomment replaces comments by a blank (RFC 5322 section 3.2.2). What has a
+// comment or quotes without an end is not regular, and returned as it is.
+func uncomment(s string) (text string, regular bool) {
 	var b strings.Builder
 	depth, quoted := 0, false
 	for i := 0; i < len(s); i++ {
@@ -71,8 +165,8 @@ func uncomment(s string) string {
 			b.WriteByte(c)
 		}
 	}
-	if depth > 0 {
-		return s // an unclosed comment hides nothing
+	if depth > 0 || quoted {
+		return s, false
 	}
-	return b.String()
+	return b.String(), true
 }

@@ -1,13 +1,13 @@
 package verdict
 
 import (
-	"fmt"
+	"slices"
 	"testing"
 
 	"mailseal/internal/message"
 )
 
-func TestOurs(t *testing.T) {
+func TestClaims(t *testing.T) {
 	const id = "mx.example.jp"
 	for _, tt := range []struct {
 		value              string
@@ -33,25 +33,76 @@ func TestOurs(t *testing.T) {
 		{" mx.example.jp; dkim=pass (smime=pass)", true, false},
 		{" mx.example.jp", true, false},
 
+		// What only a lax reader takes for ours.
+		{" mx.example.jp.; smime=pass", true, true},
+		{" mx.example.jp/1; smime=pass", true, true},
+		{" mx.example.jp,smime=pass", true, true},
+		{" mx.example.jp:smime=pass", true, true},
+		{" mx.example.jp\x00; smime=pass", true, true},
+		{" mx.example.jp\x0b; smime=pass", true, true},
+		{" mx.example.jp\u00a0; smime=pass", true, true},
+		{" mx.exam\u200bple.jp; smime=pass", true, true},
+		{" mx.ex\uff41mple.jp; smime=pass", true, true},
+		{" mx\u3002example\u3002jp; smime=pass", true, true},
+		{" mx\\.example.jp; smime=pass", true, true},
+		{" \"mx\\.example.jp\"; smime=pass", true, true},
+		{" =?utf-8?q?mx=2Eexample=2Ejp?=; smime=pass", true, true},
+		{" =?utf-8?b?bXguZXhhbXBsZS5qcDsgc21pbWU9cGFzcw==?=", true, true},
+		{" ; mx.example.jp; smime=pass", true, true},
+		{" (;( mx.example.jp; smime=pass", true, true},
+		{" \"mx.example.jp; smime=pass", true, true},
+		{" mx.example.jp; \"smime\"=pass", true, true},
+		{" mx.example.jp; sm\\ime=pass", true, true},
+		{" mx.example.jp; dkim=pass,smime=pass", true, true},
+		{" mx.example.jp; smime/x=pass", true, true},
+
 		{" mx.example.com; smime=pass", false, false},
 		{" notmx.example.jp; smime=pass", false, false},
 		{" other.example; smime=pass body.smime-identifier=mx.example.jp", false, false},
+		{" \"a; mx.example.jp\"; smime=pass", true, true},
+		{" \"a;b\"; smime=pass reason=\"mx.example.jp\"", false, false},
+		{" mx.example.jp.evil.example; smime=pass", false, false},
+		{" mx-example.jp; smime=pass", false, false},
+		{" other.example (mx.example.jp); smime=pass", false, false},
+		{" other.example; dkim=pass header.d=mx.example.jp; smime=pass", false, false},
 		{"", false, false},
 	} {
 		h := message.Header{message.NewField("Subject", " x"), message.NewField("authentication-results", tt.value)}
-		if got := len(Ours(h, id, false)) == 1; got != tt.removed {
+		if got := len(Claims(h, id, false)) == 1; got != tt.removed {
 			t.Errorf("%q: removed %v", tt.value, got)
 		}
-		if got := len(Ours(h, id, true)) == 1; got != tt.keepOther {
+		if got := len(Claims(h, id, true)) == 1; got != tt.keepOther {
 			t.Errorf("%q: removed beside earlier milters %v", tt.value, got)
 		}
 	}
-	var h message.Header
+	h := message.Header{message.NewField("Subject", " x")}
 	for i := range 4 {
 		server := []string{"other.example", id}[i%2]
-		h = append(h, message.NewField(FieldName, " "+server+"; smime=pass"))
+		h = append(h, message.ParseField([]string{"AUTHENTICATION-results :", FieldName + ":"}[i/2]+" "+server+"; smime=pass"))
 	}
-	if got := fmt.Sprint(Ours(h, id, false)); got != "[2 4]" {
-		t.Errorf("occurrences %s", got)
+	want := []Claim{
+		{2, message.DropField{Name: "AUTHENTICATION-results", Occurrence: 2}},
+		{4, message.DropField{Name: FieldName, Occurrence: 4}},
+	}
+	if got := Claims(h, id, false); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// A CR that is no line end is one to some readers.
+func TestClaimsBehindStrayCR(t *testing.T) {
+	for raw, want := range map[string]int{
+		"Subject: x\rAuthentication-Results: mx.example.jp; smime=pass":          1,
+		"Subject: x\r\rauthentication-results : mx.example.jp; smime=pass\r\n y": 1,
+		"Subject: x\r\n y\rAuthentication-Results: other.example; smime=pass":    0,
+		"Subject: x\r\n Authentication-Results: mx.example.jp; smime=pass":       0,
+		"Subject: x\r": 0,
+		"no field\rAuthentication-Results: mx.example.jp; smime=pass":                  0, // no MTA gives us one, nor takes it back
+		"Authentication-Results: other.example\rAuthentication-Results: mx.example.jp": 1,
+	} {
+		h := message.Header{message.ParseField("Subject: first"), message.ParseField(raw)}
+		if got := len(Claims(h, "mx.example.jp", false)); got != want {
+			t.Errorf("%q: %d claims", raw, got)
+		}
 	}
 }

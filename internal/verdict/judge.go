@@ -27,7 +27,8 @@ type Question struct {
 }
 
 // Authors reads the addresses of every From field (RFC 5322 section 3.6.2 allows
-// one field); problem says why they cannot be read.
+// one field); problem says why they cannot be read, or why readers may see
+// others.
 func Authors(h message.Header) (from []mailaddr.Address, problem string) {
 	fields := h.All("From")
 	if len(fields) == 0 {
@@ -40,6 +41,11 @@ func Authors(h message.Header) (from []mailaddr.Address, problem string) {
 			continue
 		}
 		from = append(from, as...)
+	}
+	for _, f := range h {
+		if len(hidden(f, "From")) > 0 {
+			problem = "From: there is another one behind a CR that is no line end"
+		}
 	}
 	return from, problem
 }

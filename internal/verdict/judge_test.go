@@ -77,6 +77,32 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestAuthors(t *testing.T) {
+	for _, tt := range []struct{ header, from, problem string }{
+		{"From: alice@example.jp", "[alice@example.jp]", ""},
+		{"FROM :alice@example.jp", "[alice@example.jp]", ""},
+		{"From:\r\n alice@example.jp", "[alice@example.jp]", ""},
+		{"Sender: eve@evil.example\nResent-From: eve@evil.example\nFrom: alice@example.jp", "[alice@example.jp]", ""},
+		{"From: alice@example.jp\nfrom\t: bob@example.jp", "[alice@example.jp bob@example.jp]", ""},
+		{"From: alice@example.jp\nFrom:", "[alice@example.jp]", "cannot be read"},
+		{"Subject: x", "[]", "no From"},
+		{"From: eve@evil.example\nSubject: x\rFrom: alice@example.jp", "[eve@evil.example]", "behind a CR"},
+		{"Subject: x\rfrom : alice@example.jp\nFrom: eve@evil.example", "[eve@evil.example]", "behind a CR"},
+		{"From: eve@evil.example (\rFrom: alice@example.jp\r)", "[eve@evil.example]", "behind a CR"},
+		{"From: alice@example.jp\nSubject: x\r", "[alice@example.jp]", ""},
+		{"From: alice@example.jp\nSubject: x\r\n From: eve@evil.example", "[alice@example.jp]", ""},
+	} {
+		var h message.Header
+		for l := range strings.SplitSeq(strings.ReplaceAll(tt.header, "\r\n", "\x01"), "\n") {
+			h = append(h, message.ParseField(strings.ReplaceAll(l, "\x01", "\r\n")))
+		}
+		from, problem := Authors(h)
+		if fmt.Sprint(from) != tt.from || (problem == "") != (tt.problem == "") || !strings.Contains(problem, tt.problem) {
+			t.Errorf("%q: %v, %q", tt.header, from, problem)
+		}
+	}
+}
+
 // What a stranger may write into a certificate, against From alice@example.jp.
 func TestCertificateAddresses(t *testing.T) {
 	email := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
