@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,9 @@ func TestField(t *testing.T) {
 		{Result{Status: Pass, Identifier: "alice@example.jp", Part: "2"}, "mx.example.jp; smime=pass body.smime-identifier=alice@example.jp body.smime-part=2"},
 		{Result{Status: Fail, Reason: "it's bad", Part: "1.2"}, `mx.example.jp; smime=fail reason="it's bad" body.smime-part=1.2`},
 		{Result{Status: Pass, Identifier: `"a b"@x.example`}, `mx.example.jp; smime=pass body.smime-identifier="\"a b\"@x.example"`},
-		{Result{Status: Fail, Serial: "0A", Issuer: "CN=日本\r\n; smime=pass"}, `mx.example.jp; smime=fail body.smime-serial=0A body.smime-issuer="CN=????????; smime=pass"`},
+		{Result{Status: Fail, Serial: "0A", Issuer: "CN=日本\r\n; smime=pass"}, `mx.example.jp; smime=fail body.smime-serial=0A body.smime-issuer="CN=????????; smime\\3Dpass"`},
+		{Result{Status: Fail, Serial: "0A", Issuer: `CN=a\=b\,smime=pass+O=smime=pass,1.2.3=#0c,OU=x`}, `mx.example.jp; smime=fail body.smime-serial=0A body.smime-issuer="CN=a\\=b\\,smime\\3Dpass+O=smime\\3Dpass,1.2.3=#0c,OU=x"`},
+		{Result{Status: Neutral, Reason: "part smime=pass cannot be read"}, `mx.example.jp; smime=neutral reason="part smime:pass cannot be read"`},
 	} {
 		if got := tt.r.Field("mx.example.jp"); got != tt.want {
 			t.Errorf("%s\nwant %s", got, tt.want)
@@ -176,6 +179,28 @@ func TestField(t *testing.T) {
 	for _, l := range strings.Split(folded, "\r\n") {
 		if len(l) > 900 || !strings.HasPrefix(l, " ") {
 			t.Errorf("line of %d: %.40q", len(l), l)
+		}
+	}
+}
+
+// What looks for smime=pass in our field finds our word and nobody else's.
+func TestValuesCannotForgeAResult(t *testing.T) {
+	for _, c := range []*x509.Certificate{
+		{EmailAddresses: []string{"smime=pass@evil.example"}},
+		{EmailAddresses: []string{`"; smime=pass"@evil.example`}},
+		{EmailAddresses: []string{strings.Repeat("x", 400) + "@evil.example"}},
+		{Issuer: pkix.Name{CommonName: "smime=pass", Organization: []string{`\`, "x+smime=pass", "smime=pass,", `"smime=pass`}}},
+		{Issuer: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "\u0130, smime=pass"}}}},
+	} {
+		c.SerialNumber = big.NewInt(10)
+		var r Result
+		r.Status = Fail
+		r.name(c, Question{}.identifier(c))
+		if r.Identifier != "" || r.Serial != "A" {
+			t.Errorf("identifier %q, serial %q", r.Identifier, r.Serial)
+		}
+		if f := r.Field("mx.example.jp"); strings.Contains(f, "smime=pass") {
+			t.Errorf("%s", f)
 		}
 	}
 }

@@ -47,14 +47,18 @@ type Result struct {
 	// Part is the IMAP section of the signature (RFC 7281 section 3.2.1).
 	Part string `json:"part,omitempty"`
 	// Identifier is the signer's e-mail address, "" when the certificate has
-	// none or none can be written; then Serial and Issuer name it.
+	// none that can be written; then Serial and Issuer name it.
 	Identifier string `json:"identifier,omitempty"`
 	Serial     string `json:"serial,omitempty"` // hexadecimal
 	Issuer     string `json:"issuer,omitempty"` // RFC 4514
 }
 
+// maxIdentifier is the longest address (RFC 5321 section 4.5.3.1): one that was
+// cut would be somebody else's.
+const maxIdentifier = 320
+
 func (r *Result) name(c *x509.Certificate, address string) {
-	if address != "" && isASCII(address) {
+	if address != "" && len(address) <= maxIdentifier && isASCII(address) && !strings.Contains(address, "=") {
 		r.Identifier = address
 		return
 	}
@@ -81,7 +85,8 @@ func (r Result) Folded(authservID string) string {
 	return b.String()
 }
 
-// words are the parts between which the field may be folded.
+// words are the parts between which the field may be folded. Filters look for
+// "smime=pass" without reading the grammar, so no value may hold it.
 func (r Result) words(authservID string) []string {
 	ws := []string{authservID + ";", "smime=" + string(r.Status)}
 	add := func(property, value string) {
@@ -89,12 +94,32 @@ func (r Result) words(authservID string) []string {
 			ws = append(ws, property+"="+pvalue(value))
 		}
 	}
-	add("reason", r.Reason)
+	add("reason", strings.ReplaceAll(r.Reason, "=", ":"))
 	add("body.smime-identifier", r.Identifier)
 	add("body.smime-serial", r.Serial)
-	add("body.smime-issuer", r.Issuer)
+	add("body.smime-issuer", issuer(r.Issuer))
 	add("body.smime-part", r.Part)
 	return ws
+}
+
+// issuer escapes each "=" of a distinguished name but those that follow an
+// attribute's type, which RFC 4514 section 2.4 allows.
+func issuer(dn string) string {
+	var b strings.Builder
+	atType := true
+	for i := 0; i < len(dn); i++ {
+		switch c := dn[i]; {
+		case c == '\\' && i+1 < len(dn):
+			b.WriteString(dn[i : i+2])
+			i++
+		case c == '=' && !atType:
+			b.WriteString(`\3D`)
+		default:
+			b.WriteByte(c)
+			atType = (atType || c == ',' || c == '+') && c != '='
+		}
+	}
+	return b.String()
 }
 
 // maxValue bounds a value in the field, in bytes: a line has at most 998
