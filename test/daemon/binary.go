@@ -37,7 +37,7 @@ func Binary(t testing.TB) string {
 // compile builds. Other test processes may be at the same: they make the same
 // file, and each puts its own in place at once.
 func compile(root string) (string, error) {
-	name, args, cgo := "mailseal", []string{"build", "-trimpath"}, "CGO_ENABLED=0"
+	name, args, cgo := "mailseal", []string{"build", "-trimpath", "-buildvcs=false"}, "CGO_ENABLED=0"
 	if os.Getenv("MAILSEAL_TEST_RACE") != "" {
 		name, args, cgo = "mailseal-race", append(args, "-race"), "CGO_ENABLED=1"
 	}

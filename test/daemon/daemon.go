@@ -19,7 +19,7 @@ import (
 
 // Patience is how long anything may take that takes a moment, on a machine
 // that is busy with other tests.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // A Daemon is a process of `mailseal milter` and those that come after it with
 // the same configuration file. Its methods are for one goroutine at a time, but
@@ -47,6 +47,9 @@ func New(t testing.TB, s Settings) *Daemon {
 	t.Cleanup(func() {
 		if d.cmd != nil {
 			d.Stop()
+		}
+		if bad := d.Lines(0, `: panic |DATA RACE`); len(bad) > 0 {
+			t.Errorf("mailseal milter is in trouble: %s", bad)
 		}
 		if t.Failed() {
 			t.Logf("log of mailseal:\n%s", d.Log())

@@ -20,7 +20,7 @@ import (
 func TestSendmailCommand(t *testing.T) {
 	p := testpki.New(t)
 	settings := daemon.Settings{Identities: []pki.Identity{p.User(alice, ca.P256)}, Trust: p.Roots()}
-	j := newJudges(t, p)
+	j := newJudges(t, p, settings.Identities...)
 	h := host.Start(t, host.Setups[0], settings, func(c *mtarig.Config) { c.NonSMTP = true })
 	to := "local@" + host.Modern
 	body := "Disk full,\nFrom now on.  \n.\n" + latin1 + "\n"
@@ -29,7 +29,7 @@ func TestSendmailCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := h.Arrived(t, to)
-	inner := j.verify(t, got.Data)
+	inner := j.verify(t, got.Data, j.ids[0].Certificate)
 	if c := content(t, inner).Content; c != strings.ReplaceAll(body, "\n", "\r\n") {
 		t.Errorf("content is %q", c)
 	}
