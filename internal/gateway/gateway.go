@@ -14,6 +14,7 @@ import (
 	"mailseal/internal/fault"
 	"mailseal/internal/keystore"
 	"mailseal/internal/message"
+	"mailseal/internal/pki"
 	"mailseal/internal/policy"
 	"mailseal/internal/spool"
 	"mailseal/internal/trust"
@@ -43,7 +44,10 @@ type Config struct {
 }
 
 // A Gateway decides on mails. It may be used by any number of goroutines.
-type Gateway struct{ c Config }
+type Gateway struct {
+	c            Config
+	certificates *pki.Parser
+}
 
 // New checks the configuration.
 func New(c Config) (*Gateway, error) {
@@ -56,7 +60,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Gateway{c: c}, nil
+	return &Gateway{c: c, certificates: pki.NewParser()}, nil
 }
 
 // An Outcome is a verdict with the reasons for it.
@@ -187,7 +191,7 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 
 // verify says what the signature of a mail is worth.
 func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
-	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool},
+	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool, ParseCertificate: g.certificates.Parse},
 		verdict.Question{Anchors: g.c.Anchors, At: g.c.Now()})
 	if err == nil {
 		err = ctx.Err()
