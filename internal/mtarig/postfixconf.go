@@ -60,18 +60,26 @@ func (p *Postfix) mainCF() (string, error) {
 	if p.cfg.NonSMTP {
 		set("non_smtpd_milters", milters)
 	}
-	if t := p.cfg.TLS; t.Certificate != "" {
-		set("smtpd_tls_security_level", "may")
-		set("smtpd_tls_cert_file", t.Certificate)
-		set("smtpd_tls_key_file", t.Key)
-		set("smtpd_tls_CAfile", t.CA)
-		set("smtpd_tls_received_header", "yes")
-		set("smtpd_tls_ask_ccert", yesNo(t.CA != ""))
-	}
+	p.setTLS(set)
 	for _, line := range p.cfg.Extra {
 		b.WriteString(line + "\n")
 	}
 	return b.String(), nil
+}
+
+func (p *Postfix) setTLS(set func(name, value string)) {
+	t := p.cfg.TLS
+	if t.Certificate == "" {
+		return
+	}
+	set("smtpd_tls_security_level", "may")
+	set("smtpd_tls_cert_file", t.Certificate)
+	set("smtpd_tls_key_file", t.Key)
+	set("smtpd_tls_received_header", "yes")
+	if t.CA != "" {
+		set("smtpd_tls_CAfile", t.CA)
+		set("smtpd_tls_ask_ccert", "yes")
+	}
 }
 
 // setFolders points an unpacked Postfix to itself. Its programs have
@@ -144,11 +152,4 @@ postlog   unix-dgram  n  -  n  -      1  postlogd
 	}
 	all := fmt.Sprintf("%s inet n - C - - smtpd", p.Addr()) + services
 	return strings.NewReplacer(" C ", " "+chroot+" ").Replace(all)
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }

@@ -56,13 +56,7 @@ func (s *Sendmail) mc() (string, error) {
 	define("SMART_HOST", "esmtp:["+next.host+"]")
 	define("ESMTP_MAILER_ARGS", "TCP $h "+next.port)
 
-	if t := s.cfg.TLS; t.Certificate != "" {
-		define("confSERVER_CERT", t.Certificate)
-		define("confSERVER_KEY", t.Key)
-		// sendmail has no TLS without these two, be there a CA or not.
-		define("confCACERT", cmp.Or(t.CA, t.Certificate))
-		define("confCACERT_PATH", s.path("ca"))
-	}
+	s.defineTLS(define)
 	for _, m := range s.cfg.Milters {
 		filter, err := sendmailMilter(m)
 		if err != nil {
@@ -75,6 +69,18 @@ func (s *Sendmail) mc() (string, error) {
 	}
 	line("MAILER(`smtp')")
 	return b.String(), nil
+}
+
+func (s *Sendmail) defineTLS(define func(name, value string)) {
+	t := s.cfg.TLS
+	if t.Certificate == "" {
+		return
+	}
+	define("confSERVER_CERT", t.Certificate)
+	define("confSERVER_KEY", t.Key)
+	// sendmail has no TLS without these two, be there a CA or not.
+	define("confCACERT", cmp.Or(t.CA, t.Certificate))
+	define("confCACERT_PATH", s.path("ca"))
 }
 
 // sendmailMilter writes one filter. The waits are long enough for a milter
