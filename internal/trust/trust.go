@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type Reason string
 const (
 	Unknown     Reason = "no path to a trust anchor"
 	Expired     Reason = "certificate has expired"
+	ExpiredCA   Reason = "a CA certificate above it is not valid at this time"
 	NotYetValid Reason = "certificate is not valid yet"
 	Purpose     Reason = "certificate is not for e-mail"
 	KeyUsage    Reason = "certificate's key usage does not allow signatures"
@@ -44,12 +46,13 @@ func (e *Error) Unwrap() error { return e.Err }
 // Anchors are the CAs trusted for e-mail. They never change once made.
 type Anchors struct {
 	pool *x509.CertPool
-	n    int
+	cas  []*x509.Certificate
 }
 
-// NewAnchors takes the trust anchors. None at all trusts nobody.
+// NewAnchors takes the trust anchors. None at all trusts nobody. One that is no
+// CA is trusted as itself, and nobody below it.
 func NewAnchors(cas []*x509.Certificate) *Anchors {
-	a := &Anchors{pool: x509.NewCertPool(), n: len(cas)}
+	a := &Anchors{pool: x509.NewCertPool(), cas: slices.Clone(cas)}
 	for _, c := range cas {
 		a.pool.AddCert(c)
 	}
@@ -57,7 +60,7 @@ func NewAnchors(cas []*x509.Certificate) *Anchors {
 }
 
 // Len is the number of anchors.
-func (a *Anchors) Len() int { return a.n }
+func (a *Anchors) Len() int { return len(a.cas) }
 
 // maxExtra bounds the certificates of a mail that take part in path building.
 // crypto/x509 bounds its signature checks besides.
@@ -66,14 +69,15 @@ const maxExtra = 100
 // Path finds the way from leaf to an anchor through extra, the certificates
 // that came with the mail. An error is always a *Error.
 func (a *Anchors) Path(leaf *x509.Certificate, extra []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
-	if leaf.KeyUsage != 0 && leaf.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
-		return nil, &Error{Reason: KeyUsage} // RFC 8550 section 4.4.2
+	if why := Unfit(leaf); why != "" {
+		return nil, &Error{Reason: why}
 	}
 	if at.Before(leaf.NotBefore) {
 		return nil, &Error{Reason: NotYetValid}
 	}
+	extra = extra[:min(len(extra), maxExtra)]
 	between := x509.NewCertPool()
-	for _, c := range extra[:min(len(extra), maxExtra)] {
+	for _, c := range extra {
 		between.AddCert(c)
 	}
 	paths, err := leaf.Verify(x509.VerifyOptions{
@@ -83,15 +87,55 @@ func (a *Anchors) Path(leaf *x509.Certificate, extra []*x509.Certificate, at tim
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}, // RFC 8550 section 4.4.4
 	})
 	if err != nil {
-		return nil, &Error{Reason: reason(err), Err: err}
+		why := reason(err, leaf)
+		if why == Unknown && a.weak(leaf, extra) {
+			why = Weak
+		}
+		return nil, &Error{Reason: why, Err: err}
 	}
-	return paths[0], nil
+	for _, p := range paths {
+		if permitted(p) {
+			return p, nil
+		}
+	}
+	return nil, &Error{Reason: Constraints}
 }
 
-func reason(err error) Reason {
-	if weak := new(x509.InsecureAlgorithmError); errors.As(err, weak) {
-		return Weak
+// Unfit says why a certificate itself is not for signing mail, "" when it is.
+func Unfit(c *x509.Certificate) Reason {
+	switch {
+	case c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0:
+		return KeyUsage // RFC 8550 section 4.4.2
+	case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageEmailProtection) &&
+		!slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
+		return Purpose // RFC 8550 section 4.4.4
 	}
+	return ""
+}
+
+// weak reports whether only an algorithm stands between the leaf and an anchor:
+// to crypto/x509 an issuer whose signature it does not take is an unknown one.
+func (a *Anchors) weak(leaf *x509.Certificate, extra []*x509.Certificate) bool {
+	weak := false
+	for c, n := leaf, 0; n < 10; n++ {
+		switch c.SignatureAlgorithm {
+		case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+			weak = true
+		}
+		issued := func(ca *x509.Certificate) bool { return string(ca.RawSubject) == string(c.RawIssuer) }
+		if slices.ContainsFunc(a.cas, issued) {
+			return weak
+		}
+		i := slices.IndexFunc(extra, issued)
+		if i < 0 {
+			return false
+		}
+		c = extra[i]
+	}
+	return false
+}
+
+func reason(err error, leaf *x509.Certificate) Reason {
 	if unknown := new(x509.UnknownAuthorityError); errors.As(err, unknown) {
 		return Unknown
 	}
@@ -101,6 +145,9 @@ func reason(err error) Reason {
 	}
 	switch invalid.Reason {
 	case x509.Expired:
+		if !leaf.Equal(invalid.Cert) {
+			return ExpiredCA
+		}
 		return Expired
 	case x509.IncompatibleUsage:
 		return Purpose

@@ -7,10 +7,15 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"math/big"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
+
+	"mailseal/internal/pki"
 )
 
 var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -21,7 +26,7 @@ type node struct {
 }
 
 // make signs a certificate, by itself where parent is nil.
-func mint(t *testing.T, name string, parent *node, edit func(*x509.Certificate)) *node {
+func mint(t testing.TB, name string, parent *node, edit func(*x509.Certificate)) *node {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,7 +64,19 @@ func TestPath(t *testing.T) {
 	root := mint(t, "root", nil, ca)
 	sub := mint(t, "sub", root, ca)
 	stranger := mint(t, "root", nil, ca) // of the same name
-	narrow := mint(t, "narrow", root, func(c *x509.Certificate) { ca(c); c.PermittedEmailAddresses = []string{"other.example"} })
+	narrow := mint(t, "narrow", root, func(c *x509.Certificate) {
+		ca(c)
+		c.PermittedEmailAddresses = []string{"other.example", "bob@third.example"}
+	})
+	without := mint(t, "without", root, func(c *x509.Certificate) { ca(c); c.ExcludedEmailAddresses = []string{"example.jp"} })
+	old := mint(t, "old", root, func(c *x509.Certificate) { ca(c); c.NotAfter = now.Add(-time.Hour) })
+	bySubject := func(address string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) {
+			user(c)
+			c.EmailAddresses = nil
+			c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: address}}
+		}
+	}
 	with := func(f func(*x509.Certificate)) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { user(c); f(c) }
 	}
@@ -85,6 +102,14 @@ func TestPath(t *testing.T) {
 		{name: "nonRepudiation alone", issuer: root, edit: with(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }), length: 2},
 		{name: "issuer is no CA", issuer: mint(t, "leaf", root, user), edit: user, want: Unknown},
 		{name: "name constraints", issuer: narrow, edit: user, extra: []*x509.Certificate{narrow.cert}, want: Constraints},
+		{name: "within them", issuer: narrow, edit: with(func(c *x509.Certificate) { c.EmailAddresses = []string{"alice@OTHER.example", "bob@third.example"} }), extra: []*x509.Certificate{narrow.cert}, length: 3},
+		{name: "one of two within them", issuer: narrow, edit: with(func(c *x509.Certificate) { c.EmailAddresses = []string{"alice@other.example", "eve@third.example"} }), extra: []*x509.Certificate{narrow.cert}, want: Constraints},
+		{name: "a host is not those below it", issuer: narrow, edit: with(func(c *x509.Certificate) { c.EmailAddresses = []string{"alice@sub.other.example"} }), extra: []*x509.Certificate{narrow.cert}, want: Constraints},
+		{name: "name constraints, address in the subject", issuer: narrow, edit: bySubject("alice@example.jp"), extra: []*x509.Certificate{narrow.cert}, want: Constraints},
+		{name: "within them, address in the subject", issuer: narrow, edit: bySubject("alice@other.example"), extra: []*x509.Certificate{narrow.cert}, length: 3},
+		{name: "excluded, address in the subject", issuer: without, edit: bySubject("alice@example.jp"), extra: []*x509.Certificate{without.cert}, want: Constraints},
+		{name: "not excluded", issuer: without, edit: bySubject("alice@other.example"), extra: []*x509.Certificate{without.cert}, length: 3},
+		{name: "expired CA", issuer: old, edit: user, extra: []*x509.Certificate{old.cert}, want: ExpiredCA},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			leaf := mint(t, "alice", tt.issuer, tt.edit)
@@ -104,6 +129,54 @@ func TestPath(t *testing.T) {
 	}
 }
 
+// An anchor that is no CA is believed itself, and nobody whom it certified.
+func TestAnchorThatIsNoCA(t *testing.T) {
+	root := mint(t, "root", nil, ca)
+	for name, pinned := range map[string]*node{"self-signed": mint(t, "alice", nil, user), "issued": mint(t, "alice", root, user)} {
+		anchors := NewAnchors([]*x509.Certificate{pinned.cert})
+		if path, err := anchors.Path(pinned.cert, nil, now); err != nil || len(path) != 1 {
+			t.Errorf("%s: path of %d, %v", name, len(path), err)
+		}
+		below := mint(t, "mallory", pinned, user)
+		if _, err := anchors.Path(below.cert, []*x509.Certificate{pinned.cert}, now); err == nil {
+			t.Errorf("%s: it certifies others", name)
+		}
+		if _, err := anchors.Path(pinned.cert, nil, now.AddDate(2, 0, 0)); err == nil {
+			t.Errorf("%s: for ever", name)
+		}
+	}
+	server := mint(t, "server", nil, func(c *x509.Certificate) { user(c); c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	if _, err := NewAnchors([]*x509.Certificate{server.cert}).Path(server.cert, nil, now); err == nil {
+		t.Error("a server's certificate signs mail")
+	}
+}
+
+// testdata/sha1.pem: a user whom testdata/sha1ca.pem certified with SHA-1, both
+// made by openssl.
+func TestWeakPath(t *testing.T) {
+	read := func(name string) *x509.Certificate {
+		cs, err := pki.ReadCertificates(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cs[0]
+	}
+	leaf, issuer := read("sha1.pem"), read("sha1ca.pem")
+	for _, tt := range []struct {
+		anchors, extra []*x509.Certificate
+		want           Reason
+	}{
+		{[]*x509.Certificate{issuer}, nil, Weak},
+		{nil, []*x509.Certificate{issuer}, Unknown},
+		{[]*x509.Certificate{mint(t, "root", nil, ca).cert}, []*x509.Certificate{issuer, issuer}, Unknown},
+	} {
+		var e *Error
+		if _, err := NewAnchors(tt.anchors).Path(leaf, tt.extra, leaf.NotBefore.AddDate(0, 0, 1)); !errors.As(err, &e) || e.Reason != tt.want {
+			t.Errorf("%v, want %q", err, tt.want)
+		}
+	}
+}
+
 // However many certificates a mail carries, the answer comes.
 func TestPathIsBounded(t *testing.T) {
 	root := mint(t, "root", nil, ca)
@@ -114,5 +187,44 @@ func TestPathIsBounded(t *testing.T) {
 	leaf := mint(t, "alice", mint(t, "root", nil, ca), user)
 	if _, err := NewAnchors([]*x509.Certificate{root.cert}).Path(leaf.cert, extra, now); err == nil {
 		t.Error("trusted")
+	}
+}
+
+// The answer does not depend on what was asked before, and not on the time of
+// the question before.
+func TestPathIsRemembered(t *testing.T) {
+	root := mint(t, "root", nil, ca)
+	sub := mint(t, "sub", root, ca)
+	leaf := mint(t, "alice", sub, user)
+	a := NewAnchors([]*x509.Certificate{root.cert})
+	with, without := []*x509.Certificate{sub.cert}, []*x509.Certificate(nil)
+	for range 2 {
+		if _, err := a.Path(leaf.cert, with, now); err != nil {
+			t.Error(err)
+		}
+		if _, err := a.Path(leaf.cert, without, now); err == nil {
+			t.Error("trusted without the intermediate, which only came before")
+		}
+		if _, err := a.Path(leaf.cert, with, now.AddDate(2, 0, 0)); err == nil {
+			t.Error("trusted after it has expired, as it was trusted before")
+		}
+	}
+}
+
+func BenchmarkPath(b *testing.B) {
+	root := mint(b, "root", nil, ca)
+	sub := mint(b, "sub", root, ca)
+	leaf := mint(b, "alice", sub, user)
+	for name, anchors := range map[string]func() *Anchors{
+		"first": func() *Anchors { return NewAnchors([]*x509.Certificate{root.cert}) },
+		"again": sync.OnceValue(func() *Anchors { return NewAnchors([]*x509.Certificate{root.cert}) }),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := anchors().Path(leaf.cert, []*x509.Certificate{sub.cert}, now); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
