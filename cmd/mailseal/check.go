@@ -21,6 +21,7 @@ import (
 	"mailseal/internal/mailaddr"
 	"mailseal/internal/message"
 	"mailseal/internal/pki"
+	"mailseal/internal/trust"
 	"mailseal/milter"
 )
 
@@ -282,11 +283,8 @@ func warnIdentities(p *parts, now time.Time) (ws []error) {
 		if !serves(c, cert) {
 			warn(id, "none of its addresses (%q) is in local_domains; it will never sign", pki.Addresses(cert))
 		}
-		if cert.KeyUsage != 0 && cert.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
-			warn(id, "its key usage does not allow signatures; others will not believe them")
-		}
-		if !forMail(cert) {
-			warn(id, "its extended key usage is not for e-mail; others will not believe its signatures")
+		if why := trust.Unfit(cert); why != "" {
+			warn(id, "%s; it will never sign", why)
 		}
 		if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < 2048 {
 			warn(id, "RSA with %d bits is too weak; want 2048 at least", k.N.BitLen())
@@ -303,16 +301,14 @@ func serves(c *config.Config, cert *x509.Certificate) bool {
 	})
 }
 
-func forMail(cert *x509.Certificate) bool {
-	return len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 ||
-		slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageEmailProtection) || slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny)
-}
-
 func warnAnchors(p *parts, now time.Time) (ws []error) {
 	if len(p.anchors) == 0 {
 		ws = append(ws, p.conf.At("smime.trust", errors.New("no trust anchor; every signature will be judged fail")))
 	}
 	for _, a := range p.anchors {
+		if a.Version == 3 && !a.IsCA {
+			ws = append(ws, p.conf.At("smime.trust", fmt.Errorf("anchor %q is no CA; it is believed itself, and nobody whom it certified", a.Subject)))
+		}
 		if now.After(a.NotAfter) {
 			ws = append(ws, p.conf.At("smime.trust", fmt.Errorf("anchor %q expired on %s", a.Subject, a.NotAfter.Format(time.DateOnly))))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"mailseal/internal/mailaddr"
 	"mailseal/internal/pki"
+	"mailseal/internal/trust"
 )
 
 // ErrNoIdentity: there is no certificate for the address.
@@ -44,25 +45,27 @@ func NewIdentities(all []pki.Identity) *Identities {
 func (s *Identities) All() []pki.Identity { return s.all }
 
 // For returns the identity to sign with for an address at an instant: of
-// several valid ones that which was issued last, so that a renewed certificate
-// takes over by being there. The error wraps ErrNoIdentity.
+// several that are fit for it the one that was issued last, so that a renewed
+// certificate takes over by being there, and one for encryption never does. The
+// error wraps ErrNoIdentity and says what is wrong with the last one looked at.
 func (s *Identities) For(a mailaddr.Address, at time.Time) (pki.Identity, error) {
 	var best pki.Identity
-	ids := s.byAddress[a.Fold()]
-	for _, id := range ids {
-		if at.Before(id.Certificate.NotBefore) || at.After(id.Certificate.NotAfter) {
-			continue
-		}
-		if best.Certificate == nil || id.Certificate.NotBefore.After(best.Certificate.NotBefore) {
+	err := fmt.Errorf("%w for %s", ErrNoIdentity, a)
+	for _, id := range s.byAddress[a.Fold()] {
+		c := id.Certificate
+		why := trust.Unfit(c)
+		switch {
+		case at.Before(c.NotBefore) || at.After(c.NotAfter):
+			err = fmt.Errorf("%w valid now for %s: %s is valid from %s to %s", ErrNoIdentity, a, id.Name,
+				c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
+		case why != "":
+			err = fmt.Errorf("%w fit to sign for %s: %s: %s", ErrNoIdentity, a, id.Name, why)
+		case best.Certificate == nil || c.NotBefore.After(best.Certificate.NotBefore):
 			best = id
 		}
 	}
-	switch {
-	case best.Certificate != nil:
-		return best, nil
-	case len(ids) > 0:
-		return pki.Identity{}, fmt.Errorf("%w valid now for %s: %s is valid from %s to %s", ErrNoIdentity, a, ids[0].Name,
-			ids[0].Certificate.NotBefore.Format(time.DateOnly), ids[0].Certificate.NotAfter.Format(time.DateOnly))
+	if best.Certificate == nil {
+		return best, err
 	}
-	return pki.Identity{}, fmt.Errorf("%w for %s", ErrNoIdentity, a)
+	return best, nil
 }

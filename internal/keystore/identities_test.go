@@ -15,7 +15,14 @@ func TestFor(t *testing.T) {
 	id := func(name string, from, to int, addresses ...string) pki.Identity {
 		return pki.Identity{Name: name, Certificate: &x509.Certificate{NotBefore: day(from), NotAfter: day(to), EmailAddresses: addresses}}
 	}
+	only := func(id pki.Identity, usage x509.KeyUsage, purpose ...x509.ExtKeyUsage) pki.Identity {
+		id.Certificate.KeyUsage, id.Certificate.ExtKeyUsage = usage, purpose
+		return id
+	}
 	s := NewIdentities([]pki.Identity{
+		only(id("dave-encrypts", 5, 20, "dave@example.jp"), x509.KeyUsageKeyEncipherment, x509.ExtKeyUsageEmailProtection),
+		only(id("dave-signs", 1, 20, "dave@example.jp"), x509.KeyUsageDigitalSignature, x509.ExtKeyUsageEmailProtection),
+		only(id("server", 1, 20, "erin@example.jp"), x509.KeyUsageDigitalSignature, x509.ExtKeyUsageServerAuth),
 		id("alice-old", 1, 10, "alice@example.jp"),
 		id("alice-new", 5, 20, "Alice@example.jp", "sales@example.jp"),
 		id("broken", 1, 20, " alice@example.jp", "bob@example.jp "),
@@ -33,6 +40,8 @@ func TestFor(t *testing.T) {
 		{"sales@example.jp", 2, ""},
 		{"alice@example.jp", 25, ""},
 		{"bob@example.jp", 7, ""},
+		{"dave@example.jp", 7, "dave-signs"},
+		{"erin@example.jp", 7, ""},
 		{"carol@example.jp", 7, ""},
 	} {
 		a, err := mailaddr.Parse(tt.address)
@@ -44,7 +53,11 @@ func TestFor(t *testing.T) {
 			t.Errorf("For(%s) on day %d = %q, %v; want %q", tt.address, tt.day, got.Name, err, tt.want)
 		}
 	}
-	if len(s.All()) != 4 {
+	_, err := s.For(mailaddr.Address{Local: "erin", Domain: "example.jp"}, day(7))
+	if want := "no identity fit to sign for erin@example.jp: server: certificate is not for e-mail"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if len(s.All()) != 7 {
 		t.Errorf("%d identities", len(s.All()))
 	}
 }
