@@ -74,6 +74,8 @@ type Outcome struct {
 	Identity string
 	// Result is the verdict on an inbound mail's signature.
 	Result *verdict.Result
+	// Insider: the client may send mail of ours.
+	Insider bool
 	// Why lists what decided, in order.
 	Why []string
 	// Err is why the mail could not be processed; it is for our log only.
@@ -95,7 +97,7 @@ func (g *Gateway) Handle(ctx context.Context, m *message.Message) (message.Verdi
 func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
 	f, claims := g.facts(m)
 	p := g.c.Policy.Decide(f)
-	o := Outcome{Direction: p.Direction, Why: p.Why, Facts: f}
+	o := Outcome{Direction: p.Direction, Insider: p.Insider, Why: p.Why, Facts: f}
 	switch {
 	case p.Sign:
 		g.sign(ctx, m, p, &o)
@@ -197,7 +199,11 @@ func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		o.fail(fmt.Errorf("verify: %w", classify(err)), g.c.OnError)
+		action := g.c.OnError
+		if errors.Is(err, context.Canceled) {
+			action = message.Defer // we stop or the MTA has gone: it is not the mail
+		}
+		o.fail(fmt.Errorf("verify: %w", classify(err)), action)
 		if a := o.Verdict.Action; a == message.Accept || a == message.Quarantine {
 			o.Result = &verdict.Result{Status: verdict.TempError, Reason: "mail could not be processed"}
 		}

@@ -295,6 +295,39 @@ func TestOutboundUnsigned(t *testing.T) {
 	b.logged("passed", "signed or encrypted already")
 }
 
+// Who sends from inside and gets no signature finds out why.
+func TestInsidersMailThatIsInbound(t *testing.T) {
+	b := newBench(t)
+	user := outside
+	user.Login = "alice@example.jp"
+	for from, reason := range map[string]string{
+		"bob@partner.example":                 `inbound="From is not of a local domain"`,
+		"alice@example.jp <alice@example.jp>": `inbound="From: field cannot be read as addresses"`,
+	} {
+		for _, c := range []message.Client{user, inside} {
+			b.handle(strings.Replace(plain, "Alice <alice@example.jp>", from, 1), c)
+			b.logged("verified", "smime=none", reason, "direction=inbound")
+		}
+		b.handle(strings.Replace(plain, "Alice <alice@example.jp>", from, 1), outside)
+		if strings.Contains(b.log.String(), "inbound=") {
+			t.Errorf("of strangers too: %s", &b.log)
+		}
+	}
+}
+
+// What milters before us wrote in our name does not make a mail re-injected.
+func TestEarlierMilters(t *testing.T) {
+	b := newBench(t)
+	b.conf.EarlierMilters = true
+	got, _ := b.handle("Authentication-Results: mx.example.jp; dkim=none\n"+plain, inside)
+	b.logged("signed identity=")
+	if !strings.HasPrefix(got, "Authentication-Results: mx.example.jp; dkim=none\n") {
+		t.Errorf("%s", got)
+	}
+	b.handle("Authentication-Results: mx.example.jp; dkim=none; smime=none\n"+plain, inside)
+	b.logged("passed", "inbound before")
+}
+
 // failing is a body that cannot be read: a spool on a broken disk.
 type failing struct{ message.Body }
 
@@ -341,6 +374,22 @@ func TestFaults(t *testing.T) {
 			b.logged("error=", "input/output error")
 		})
 	}
+	t.Run("broken off: deferred whatever on_error says", func(t *testing.T) {
+		b.conf.OnError = message.Reject
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		g, err := New(b.conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []message.Client{inside, outside} {
+			m := b.read(plain)
+			m.Envelope.Client = c
+			if o := g.Decide(ctx, m); o.Verdict.Action != message.Defer || len(o.Verdict.Edits) != 0 {
+				t.Errorf("%+v", o)
+			}
+		}
+	})
 	t.Run("out of time", func(t *testing.T) {
 		b.conf.OnError = message.Defer
 		ctx, cancel := context.WithTimeout(context.Background(), -time.Second)

@@ -26,6 +26,9 @@ func (g *Gateway) log(ctx context.Context, m *message.Message, o Outcome, took t
 		add("issuer", r.Issuer)
 		add("part", r.Part)
 		add("reason", r.Reason)
+		if o.Insider {
+			add("inbound", o.Why[0]) // whoever sent it may have wanted it signed
+		}
 	} else {
 		add("identity", o.Identity)
 		if o.Identity == "" {

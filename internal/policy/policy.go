@@ -52,6 +52,8 @@ type Facts struct {
 // A Plan is what is to be done. The zero Plan takes a mail for an inbound one.
 type Plan struct {
 	Direction Direction
+	// Insider: the client may send mail of ours, by login or by address.
+	Insider bool
 	// Sign asks for a signature of Signer's identity.
 	Sign   bool
 	Signer mailaddr.Address
@@ -78,10 +80,11 @@ type Set struct {
 
 // Decide makes the plan for a mail.
 func (s *Set) Decide(f Facts) Plan {
-	if d, why := s.direction(f); d == Inbound {
-		return Plan{Direction: Inbound, Forged: s.forged(f, d), Why: []string{why}}
+	d, why := s.direction(f)
+	p := Plan{Direction: d, Insider: s.insider(f), Forged: s.forged(f, d), Why: []string{why}}
+	if d == Inbound {
+		return p
 	}
-	p := Plan{Direction: Outbound, Forged: s.forged(f, Outbound), Why: []string{s.origin(f)}}
 	if no := s.unsigned(f); no != "" {
 		p.Why = append(p.Why, no)
 		return p
@@ -90,21 +93,20 @@ func (s *Set) Decide(f Facts) Plan {
 	return p
 }
 
-func (s *Set) origin(f Facts) string {
-	if f.Login != "" {
-		return "client is authenticated as " + f.Login
-	}
-	return "client is in internal_hosts"
-}
+func (s *Set) insider(f Facts) bool { return f.Login != "" || s.internal(f.Client) }
 
 // direction: mail is ours when who brought it is ours and who wrote it is.
 func (s *Set) direction(f Facts) (Direction, string) {
-	if f.Login == "" && !s.internal(f.Client) {
+	if !s.insider(f) {
 		return Inbound, "client is neither authenticated nor in internal_hosts"
 	}
 	for _, a := range f.From {
-		if mailaddr.In(a.Domain, s.LocalDomains) {
-			return Outbound, ""
+		switch {
+		case !mailaddr.In(a.Domain, s.LocalDomains):
+		case f.Login != "":
+			return Outbound, "client is authenticated as " + f.Login
+		default:
+			return Outbound, "client is in internal_hosts"
 		}
 	}
 	if f.FromProblem != "" {
