@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -256,7 +259,53 @@ func warnPolicy(c *config.Config) (ws []error) {
 			ws = append(ws, c.At("internal_hosts", fmt.Errorf("%s is everybody: anyone who reaches the MTA sends with your signature", p), i))
 		}
 	}
+	return slices.Concat(ws, warnReach(c), warnLogins(c))
+}
+
+// warnReach tells of sockets that not only the MTA reaches: a milter believes
+// what it is told of client and login.
+func warnReach(c *config.Config) []error {
+	network, address, err := milter.ParseSocket(c.Milter.Socket)
+	switch host, _, _ := net.SplitHostPort(address); {
+	case err != nil:
+	case network == "unix" && c.Milter.SocketMode&0o002 != 0:
+		return []error{c.At("milter.socket_mode", fmt.Errorf("%04o: any user of this host can have mail signed; want \"0660\" and socket_group", c.Milter.SocketMode))}
+	case network != "unix" && host != "localhost" && !loopback(host):
+		return []error{c.At("milter.socket", fmt.Errorf("anyone who reaches %s can have mail signed; want a loopback address, or a unix socket", address))}
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// warnLogins tells of leave to send that is never used: only mail from local
+// domains is signed.
+func warnLogins(c *config.Config) (ws []error) {
+	unused := func(key, domain string) {
+		if !ofOurs(c, domain) {
+			ws = append(ws, c.At(key, fmt.Errorf("%s is not in local_domains; nothing from there is signed", strings.TrimPrefix(domain, "."))))
+		}
+	}
+	if d := c.Milter.LoginDomain; d != "" {
+		unused("milter.login_domain", d)
+	}
+	for _, login := range slices.Sorted(maps.Keys(c.Logins)) {
+		for _, as := range c.Logins[login] {
+			unused("logins", as[strings.LastIndexByte(as, '@')+1:])
+		}
+	}
 	return ws
+}
+
+// ofOurs reports whether a domain, or one below it where it has a leading dot,
+// can be a local one.
+func ofOurs(c *config.Config, domain string) bool {
+	return mailaddr.In(domain, c.LocalDomains) || slices.ContainsFunc(c.LocalDomains, func(d string) bool {
+		return mailaddr.In(strings.TrimPrefix(d, "."), []string{domain}) || d == domain
+	})
 }
 
 // soon is when a certificate wants renewing.

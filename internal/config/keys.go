@@ -223,6 +223,9 @@ func logins(v value) {
 	for name, raw := range in {
 		p := v.path.key(name)
 		item := value{d: v.d, path: p, key: string(p), raw: raw}
+		if name == "" || strings.TrimSpace(name) != name {
+			item.fail("%q is no login; want the name that the client logs in with", name)
+		}
 		item.list(`addresses, as ["sales@example.jp", "*@example.jp"]`, func(v value) {
 			if a, ok := v.sender(); ok {
 				all[name] = append(all[name], a)
@@ -240,7 +243,7 @@ func (v value) sender() (string, bool) {
 		return "", false
 	}
 	local, domain, _ := strings.Cut(s, "@")
-	if local != "*" && local != "" {
+	if local != "*" {
 		a, err := mailaddr.Parse(s)
 		if err != nil {
 			v.fail("%q is not an address; want %s", s, want)
