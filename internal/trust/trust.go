@@ -5,11 +5,14 @@
 package trust
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"mailseal/internal/recent"
 )
 
 // A Reason is why a certificate is not trusted.
@@ -47,12 +50,19 @@ func (e *Error) Unwrap() error { return e.Err }
 type Anchors struct {
 	pool *x509.CertPool
 	cas  []*x509.Certificate
+	// paths are those found, by all certificates that came with the question:
+	// the answer to a mail must not depend on which mails came before it.
+	// One that was good stays good while all of its certificates are valid.
+	paths *recent.Cache[asked, []*x509.Certificate]
 }
+
+// pathsSize is how many paths are remembered.
+const pathsSize = 1000
 
 // NewAnchors takes the trust anchors. None at all trusts nobody. One that is no
 // CA is trusted as itself, and nobody below it.
 func NewAnchors(cas []*x509.Certificate) *Anchors {
-	a := &Anchors{pool: x509.NewCertPool(), cas: slices.Clone(cas)}
+	a := &Anchors{pool: x509.NewCertPool(), cas: slices.Clone(cas), paths: recent.New[asked, []*x509.Certificate](pathsSize)}
 	for _, c := range cas {
 		a.pool.AddCert(c)
 	}
@@ -76,6 +86,38 @@ func (a *Anchors) Path(leaf *x509.Certificate, extra []*x509.Certificate, at tim
 		return nil, &Error{Reason: NotYetValid}
 	}
 	extra = extra[:min(len(extra), maxExtra)]
+	q := question(leaf, extra)
+	if p, ok := a.paths.Get(q); ok && valid(p, at) {
+		return p, nil
+	}
+	p, err := a.find(leaf, extra, at)
+	if err == nil {
+		a.paths.Put(q, p)
+	}
+	return p, err
+}
+
+// asked is what a path depends on besides the anchors and the time.
+type asked [sha256.Size]byte
+
+func question(leaf *x509.Certificate, extra []*x509.Certificate) (q asked) {
+	h := sha256.New()
+	h.Write(leaf.Raw) // DER: its end is certain
+	for _, c := range extra {
+		h.Write(c.Raw)
+	}
+	h.Sum(q[:0])
+	return q
+}
+
+func valid(path []*x509.Certificate, at time.Time) bool {
+	return !slices.ContainsFunc(path, func(c *x509.Certificate) bool {
+		return at.Before(c.NotBefore) || at.After(c.NotAfter)
+	})
+}
+
+// find is Path for a leaf that is fit.
+func (a *Anchors) find(leaf *x509.Certificate, extra []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
 	between := x509.NewCertPool()
 	for _, c := range extra {
 		between.AddCert(c)
