@@ -176,6 +176,10 @@ func TestInbound(t *testing.T) {
 		{"expired", sign(b.pki.Expired("alice@example.jp", ca.P256), plain), verdict.Fail, `reason="certificate has expired"`},
 		{"through a sub-CA", sign(b.pki.Below().User("alice@example.jp", ca.P256), plain), verdict.Pass, "verify=OK"},
 		{"not for e-mail", sign(b.pki.Client("alice@example.jp", ca.P256), plain), verdict.Fail, `reason="certificate is not for e-mail"`},
+		{"another type behind a CR", "X: y\rContent-Type: text/html\n" + sign(alice, plain), verdict.Neutral, "only some readers see it"},
+		{"another type behind a control character", "Content-Type\v: text/html\n" + sign(alice, plain), verdict.Neutral, "only some readers see it"},
+		{"unsigned, with a type behind a CR", "X: y\rContent-Type: text/html\n" + plain, verdict.None, "verify=NO"},
+		{"a CR that hides nothing", "X: y\r\r z\n" + sign(alice, plain), verdict.Pass, "verify=OK"},
 		{"label without signature", "From: alice@example.jp\nContent-Type: application/pkcs7-mime; smime-type=signed-data\n\nhello\n", verdict.Neutral, "verify=FAIL"},
 		{"multipart/signed without boundary", "From: alice@example.jp\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\"\n\nhello\n", verdict.Neutral, "verify=FAIL"},
 	} {

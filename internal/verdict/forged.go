@@ -47,13 +47,25 @@ func Claims(h message.Header, authservID string, keepOthers bool) []Claim {
 	return cs
 }
 
-// hidden returns the values of the fields of that name which a reader sees that
-// takes a stray CR within f for the end of a line, as some do.
+// hidden returns the values of the fields of that name that only some readers
+// see in f: those that take a stray CR for the end of a line, or overlook what
+// may not stand in a field's name.
 func hidden(f message.Field, name string) (values []string) {
 	lines := strings.Split(strings.ReplaceAll(f.Raw(), "\r\n", "\n"), "\r")
 	for _, l := range lines[1:] {
 		if in := message.ParseField(l); in.Is(name) {
 			values = append(values, in.Text())
+		}
+	}
+	if odd, value, ok := strings.Cut(f.Raw(), ":"); ok && f.Name() == "" {
+		printing := func(r rune) rune {
+			if r == ' ' || !unicode.IsPrint(r) {
+				return -1
+			}
+			return r
+		}
+		if strings.EqualFold(strings.Map(printing, odd), name) {
+			values = append(values, strings.TrimSpace(value))
 		}
 	}
 	return values

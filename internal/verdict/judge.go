@@ -44,7 +44,7 @@ func Authors(h message.Header) (from []mailaddr.Address, problem string) {
 	}
 	for _, f := range h {
 		if len(hidden(f, "From")) > 0 {
-			problem = "From: there is another one behind a CR that is no line end"
+			problem = "From: there is another one that only some readers see"
 		}
 	}
 	return from, problem
@@ -61,8 +61,24 @@ func Of(m *message.Message, o smime.VerifyOptions, q Question) (*smime.Report, R
 	if err != nil {
 		return nil, Result{}, err
 	}
+	if r.Err == nil && r.Kind.Signed() {
+		r.Err = ambiguous(m.Header)
+	}
 	q.From, q.FromProblem = Authors(m.Header)
 	return r, Judge(r, q), nil
+}
+
+// ambiguous says why readers may see another content than the signed one, nil
+// when they all see the same.
+func ambiguous(h message.Header) error {
+	for _, f := range h {
+		for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "MIME-Version"} {
+			if len(hidden(f, name)) > 0 {
+				return &smime.Problem{Class: smime.BadStructure, Reason: name + " is there once more, and only some readers see it"}
+			}
+		}
+	}
+	return nil
 }
 
 // Judge gives the verdict on what smime found. It is pass only if every signer
