@@ -17,14 +17,13 @@ var ErrNoIdentity = errors.New("no identity")
 
 // Identities are the gateway's own, by address. They never change once made.
 type Identities struct {
-	all       []pki.Identity
 	byAddress map[mailaddr.Address][]pki.Identity
 }
 
 // NewIdentities takes the identities in the order of their names. An identity
 // serves all addresses of its certificate.
 func NewIdentities(all []pki.Identity) *Identities {
-	s := &Identities{all: all, byAddress: make(map[mailaddr.Address][]pki.Identity)}
+	s := &Identities{byAddress: make(map[mailaddr.Address][]pki.Identity)}
 	for _, id := range all {
 		seen := make(map[mailaddr.Address]bool)
 		for _, text := range pki.Addresses(id.Certificate) {
@@ -40,9 +39,6 @@ func NewIdentities(all []pki.Identity) *Identities {
 	}
 	return s
 }
-
-// All returns every identity, also those that serve no address.
-func (s *Identities) All() []pki.Identity { return s.all }
 
 // For returns the identity to sign with for an address at an instant: of
 // several that are fit for it the one that was issued last, so that a renewed

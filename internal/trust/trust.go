@@ -69,9 +69,6 @@ func NewAnchors(cas []*x509.Certificate) *Anchors {
 	return a
 }
 
-// Len is the number of anchors.
-func (a *Anchors) Len() int { return len(a.cas) }
-
 // maxExtra bounds the certificates of a mail that take part in path building.
 // crypto/x509 bounds its signature checks besides.
 const maxExtra = 100
