@@ -35,7 +35,9 @@ func foretell(h message.Header, b message.Body, l message.Limits) (root *message
 		return nil, s, false
 	}
 	delimiter := "--" + root.Params["boundary"]
-	head, tail := make([]byte, aheadLook), make([]byte, aheadLook)
+	buf := blockPool.Get().(*block)
+	defer blockPool.Put(buf)
+	head, tail := buf[:aheadLook], buf[aheadLook:2*aheadLook]
 	tailAt := b.Size() - aheadLook
 	if !readAt(b, head, 0) || !readAt(b, tail, tailAt) {
 		return nil, s, false
@@ -78,7 +80,9 @@ func examineAhead(h message.Header, b message.Body, o VerifyOptions, walk func()
 	if !ok || root.MediaType != "multipart/signed" {
 		return finding{}, false, nil
 	}
-	tail := make([]byte, min(aheadLook, s.to-s.from))
+	buf := blockPool.Get().(*block)
+	defer blockPool.Put(buf)
+	tail := buf[:min(aheadLook, s.to-s.from)]
 	if !readAt(b, tail, s.to-int64(len(tail))) {
 		return finding{}, false, nil
 	}
