@@ -7,8 +7,12 @@ import (
 	"mailseal/internal/recent"
 )
 
-// parserSize is how many certificates a Parser remembers: a few KiB each.
-const parserSize = 1000
+// A Parser remembers so many certificates, and none that is larger: anybody may
+// send some of a megabyte, and parsed they take up to eight times their size.
+const (
+	parserSize    = 1000
+	maxRemembered = 4 << 10 // bytes; a certificate for mail has 1 to 3 KiB
+)
 
 // A Parser parses certificates and remembers them: most mails come with one
 // that has been seen before, and parsing takes longer than the signature over
@@ -24,6 +28,9 @@ func NewParser() *Parser {
 
 // Parse is x509.ParseCertificate. Nobody may change what it returns.
 func (p *Parser) Parse(der []byte) (*x509.Certificate, error) {
+	if len(der) > maxRemembered {
+		return x509.ParseCertificate(der)
+	}
 	sum := sha256.Sum256(der)
 	if c, ok := p.seen.Get(sum); ok {
 		return c, nil
