@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"mailseal/internal/message"
@@ -105,4 +106,33 @@ func TestClaimsBehindStrayCR(t *testing.T) {
 			t.Errorf("%q: %d claims", raw, got)
 		}
 	}
+}
+
+// Whatever comes behind it or in a comment before it, our name at its place is
+// found, and with an S/MIME result also beside earlier milters.
+func FuzzClaims(f *testing.F) {
+	for _, s := range []string{"smime=pass", "none", "(", `"`, `\`, "=?utf-8?q?x?=", "a (b) \"c;d\""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		const id = "mx.example.jp"
+		claimed := func(value string, keep bool) bool {
+			return len(Claims(message.Header{message.NewField(FieldName, value)}, id, keep)) == 1
+		}
+		comment := " (" + strings.Map(func(r rune) rune {
+			if strings.ContainsRune(`()\`, r) || r == '\r' || r == '\n' {
+				return -1
+			}
+			return r
+		}, s) + ") "
+		for _, value := range []string{" " + id + "; " + s, comment + id + comment + ";" + comment + "none"} {
+			if !claimed(value, false) {
+				t.Errorf("%q is not found", value)
+			}
+		}
+		if value := comment + id + "; smime" + comment + "=pass; " + s; !claimed(value, true) {
+			t.Errorf("%q is not found beside earlier milters", value)
+		}
+		claimed(s, true)
+	})
 }
