@@ -216,7 +216,8 @@ func (f *filter) tell(env Env, c *config.Config, o gateway.Outcome) error {
 	line := fmt.Sprintf("%s: %s %s", v.Action, o.Direction, o.Event)
 	switch {
 	case o.Result != nil:
-		line += ": " + o.Result.Field(c.AuthservID)
+		// Who wonders why it is not signed reads why it is inbound.
+		line += ": " + o.Result.Field(c.AuthservID) + " (" + o.Why[0] + ")"
 	case o.Identity != "":
 		line += " by identity " + o.Identity
 	case len(o.Why) > 0:
