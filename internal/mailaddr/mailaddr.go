@@ -17,9 +17,11 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxField bounds the From value that is parsed, in bytes; a gateway meets
-// hostile ones.
-const maxField = 64 << 10
+// Bounds on a From value that is parsed; a gateway meets hostile ones.
+const (
+	maxField     = 64 << 10 // bytes
+	maxAddresses = 1000
+)
 
 // An Address is an addr-spec. The zero Address is none.
 type Address struct {
@@ -115,6 +117,9 @@ func Domain(s string) (string, error) {
 func ParseList(value string) ([]Address, error) {
 	if len(value) > maxField {
 		return nil, fmt.Errorf("address field of %d bytes; %d are the limit", len(value), maxField)
+	}
+	if strings.Count(value, ",") >= maxAddresses {
+		return nil, fmt.Errorf("address field of more than %d addresses", maxAddresses)
 	}
 	if hasGroup(value) {
 		return nil, errors.New("address group instead of an address")

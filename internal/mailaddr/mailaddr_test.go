@@ -70,6 +70,7 @@ func TestParseList(t *testing.T) {
 		{"alice@example.jp bob@example.jp", ""},
 		{"", ""},
 		{strings.Repeat("a", maxField+1), ""},
+		{"a@b.example" + strings.Repeat(",a@b.example", maxAddresses), ""},
 	} {
 		as, err := ParseList(tt.in)
 		var words []string

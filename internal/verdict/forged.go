@@ -3,6 +3,7 @@ package verdict
 import (
 	"mime"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -29,20 +30,20 @@ type Claim struct {
 // no line end.
 func Claims(h message.Header, authservID string, keepOthers bool) []Claim {
 	var cs []Claim
-	seen := make(map[string]int)
+	seen, counted := make(map[string]int), 0
 	for i, f := range h {
-		name := strings.ToLower(f.Name())
-		seen[name]++
 		values := hidden(f, FieldName)
 		if f.Is(FieldName) {
 			values = append(values, f.Text())
 		}
-		for _, v := range values {
-			if name != "" && ours(v, authservID, keepOthers) {
-				cs = append(cs, Claim{i, message.DropField{Name: f.Name(), Occurrence: seen[name]}})
-				break
-			}
+		claim := func(v string) bool { return ours(v, authservID, keepOthers) }
+		if f.Name() == "" || !slices.ContainsFunc(values, claim) {
+			continue
 		}
+		for ; counted <= i; counted++ {
+			seen[strings.ToLower(h[counted].Name())]++
+		}
+		cs = append(cs, Claim{i, message.DropField{Name: f.Name(), Occurrence: seen[strings.ToLower(f.Name())]}})
 	}
 	return cs
 }
@@ -51,6 +52,9 @@ func Claims(h message.Header, authservID string, keepOthers bool) []Claim {
 // see in f: those that take a stray CR for the end of a line, or overlook what
 // may not stand in a field's name.
 func hidden(f message.Field, name string) (values []string) {
+	if f.Name() != "" && !hasStrayCR(f.Raw()) {
+		return nil // as nearly always
+	}
 	lines := strings.Split(strings.ReplaceAll(f.Raw(), "\r\n", "\n"), "\r")
 	for _, l := range lines[1:] {
 		if in := message.ParseField(l); in.Is(name) {
@@ -69,6 +73,16 @@ func hidden(f message.Field, name string) (values []string) {
 		}
 	}
 	return values
+}
+
+func hasStrayCR(s string) bool {
+	for {
+		i := strings.IndexByte(s, '\r')
+		if i < 0 || !strings.HasPrefix(s[i+1:], "\n") {
+			return i >= 0
+		}
+		s = s[i+2:]
+	}
 }
 
 // ours reports whether a value is one of Claims.

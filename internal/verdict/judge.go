@@ -3,6 +3,7 @@ package verdict
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"time"
 
 	"mailseal/internal/mailaddr"
@@ -26,6 +27,9 @@ type Question struct {
 	At time.Time
 }
 
+// maxFrom bounds the From fields that are read: one is right, two are wrong.
+const maxFrom = 20
+
 // Authors reads the addresses of every From field (RFC 5322 section 3.6.2 allows
 // one field); problem says why they cannot be read, or why readers may see
 // others.
@@ -33,6 +37,9 @@ func Authors(h message.Header) (from []mailaddr.Address, problem string) {
 	fields := h.All("From")
 	if len(fields) == 0 {
 		return nil, "mail has no From"
+	}
+	if len(fields) > maxFrom {
+		fields, problem = fields[:maxFrom], fmt.Sprintf("mail has more than %d From fields", maxFrom)
 	}
 	for _, f := range fields {
 		as, err := mailaddr.ParseList(f.Text())

@@ -87,6 +87,7 @@ func TestAuthors(t *testing.T) {
 		{"From: alice@example.jp\nfrom\t: bob@example.jp", "[alice@example.jp bob@example.jp]", ""},
 		{"From: alice@example.jp\nFrom:", "[alice@example.jp]", "cannot be read"},
 		{"Subject: x", "[]", "no From"},
+		{strings.Repeat("From:a@b.example\n", 100) + "X: y", "[" + strings.Repeat("a@b.example ", 19) + "a@b.example]", "more than 20"},
 		{"From: eve@evil.example\nSubject: x\rFrom: alice@example.jp", "[eve@evil.example]", "only some readers"},
 		{"Subject: x\rfrom : alice@example.jp\nFrom: eve@evil.example", "[eve@evil.example]", "only some readers"},
 		{"From: eve@evil.example (\rFrom: alice@example.jp\r)", "[eve@evil.example]", "only some readers"},
