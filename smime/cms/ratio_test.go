@@ -8,14 +8,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"syscall"
 	"testing"
-	"time"
+
+	"mailseal/internal/byturns"
 )
 
-// BenchmarkRatio runs every operation and its floor by turns, so that what else the machine does meets both, and reports the
-// floor's time by the operation's: 1 is as fast as the bare primitives. "wall" is what a sender waits, "cpu" what a busy
-// gateway has to spend.
+// BenchmarkRatio runs every operation beside its floor.
 func BenchmarkRatio(b *testing.B) {
 	id := rsa2048()
 	key, public := id.key.(*rsa.PrivateKey), id.cert.PublicKey.(*rsa.PublicKey)
@@ -52,7 +50,7 @@ func BenchmarkRatio(b *testing.B) {
 			{"verify opaque DER", "verify", func() { verifyOnce(b, inside, nil, ReadOptions{}) }},
 			{"verify opaque BER", "verify", func() { verifyOnce(b, pieces, nil, ReadOptions{}) }},
 		} {
-			b.Run(op.name, func(b *testing.B) { byTurns(b, floors[op.floor], op.run) })
+			b.Run(op.name, func(b *testing.B) { byturns.Compare(b, floors[op.floor], op.run) })
 		}
 	})
 }
@@ -68,29 +66,4 @@ func verifyOnce(b *testing.B, object, content []byte, o ReadOptions) {
 	if r := s.Verify(); len(r) != 1 || r[0].Err != nil {
 		b.Fatal(r)
 	}
-}
-
-func byTurns(b *testing.B, floor, op func()) {
-	var wall, cpu [2]time.Duration
-	for b.Loop() {
-		for i, f := range []func(){floor, op} {
-			startCPU, start := cpuTime(), time.Now()
-			for range 10 {
-				f()
-			}
-			wall[i] += time.Since(start)
-			cpu[i] += cpuTime() - startCPU
-		}
-	}
-	b.ReportMetric(float64(wall[0])/float64(wall[1]), "wall")
-	b.ReportMetric(float64(cpu[0])/float64(cpu[1]), "cpu")
-	b.ReportMetric(0, "ns/op")
-}
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
