@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"mailseal/internal/mailaddr"
@@ -69,7 +71,7 @@ func Of(m *message.Message, o smime.VerifyOptions, q Question) (*smime.Report, R
 		return nil, Result{}, err
 	}
 	if r.Err == nil && r.Kind.Signed() {
-		r.Err = ambiguous(m.Header)
+		r.Err = ambiguous(r.Kind, m.Header)
 	}
 	q.From, q.FromProblem = Authors(m.Header)
 	return r, Judge(r, q), nil
@@ -77,12 +79,27 @@ func Of(m *message.Message, o smime.VerifyOptions, q Question) (*smime.Report, R
 
 // ambiguous says why readers may see another content than the signed one, nil
 // when they all see the same.
-func ambiguous(h message.Header) error {
+func ambiguous(k smime.Kind, h message.Header) error {
+	problem := func(reason string) error { return &smime.Problem{Class: smime.BadStructure, Reason: reason} }
 	for _, f := range h {
 		for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "MIME-Version"} {
 			if len(hidden(f, name)) > 0 {
-				return &smime.Problem{Class: smime.BadStructure, Reason: name + " is there once more, and only some readers see it"}
+				return problem(name + " is there once more, and only some readers see it")
 			}
+		}
+		if k != smime.SignedDetached {
+			continue
+		}
+		// The text before the first part is the forger's. It becomes a part for
+		// a reader who finds another boundary, in a comment or behind a quoted
+		// quote, or decodes the whole (RFC 2045 section 6.4 forbids that).
+		switch text := f.Text(); {
+		case f.Is("Content-Type"):
+			if bare, regular := uncomment(text); bare != text || !regular || strings.Contains(text, `\`) {
+				return problem("Content-Type has a comment or a backslash, which not all readers understand")
+			}
+		case f.Is("Content-Transfer-Encoding") && !slices.Contains([]string{"", "7bit", "8bit", "binary"}, strings.ToLower(text)):
+			return problem("multipart/signed is encoded as a whole")
 		}
 	}
 	return nil
