@@ -216,8 +216,10 @@ func (f *filter) tell(env Env, c *config.Config, o gateway.Outcome) error {
 	line := fmt.Sprintf("%s: %s %s", v.Action, o.Direction, o.Event)
 	switch {
 	case o.Result != nil:
-		// Who wonders why it is not signed reads why it is inbound.
-		line += ": " + o.Result.Field(c.AuthservID) + " (" + o.Why[0] + ")"
+		line += ": " + o.Result.Field(c.AuthservID)
+		if len(o.Why) > 0 { // who wonders why it is not signed reads why it is inbound
+			line += " (" + o.Why[0] + ")"
+		}
 	case o.Identity != "":
 		line += " by identity " + o.Identity
 	case len(o.Why) > 0:
