@@ -18,7 +18,8 @@ type conveyor struct {
 	now   load               // what is read from
 	rest  []byte             // of now
 
-	full  chan load // read, in order; nil if nothing is read ahead
+	ahead bool      // read ahead after the first block
+	full  chan load // read, in order; nil before that
 	empty chan *block
 	stop  chan struct{}
 	done  chan struct{}
@@ -36,24 +37,26 @@ type block [blockSize]byte
 
 const (
 	blockSize = 128 << 10
+	firstSize = 32 << 10
 	blocks    = 3 // one being read into, one waiting, one being read from
 )
 
 var blockPool = sync.Pool{New: func() any { return new(block) }}
 
 func newConveyor(b message.Body, check func([]byte) error) *conveyor {
-	c := &conveyor{r: message.NewReader(b), check: check}
-	if b.Size() <= 2*blockSize {
-		c.now.b = blockPool.Get().(*block)
-		return c
-	}
+	c := &conveyor{r: message.NewReader(b), check: check, ahead: b.Size() > 2*blockSize}
+	c.now.b = blockPool.Get().(*block)
+	return c
+}
+
+// start begins to read ahead.
+func (c *conveyor) start() {
 	c.full, c.empty = make(chan load, blocks), make(chan *block, blocks)
 	c.stop, c.done = make(chan struct{}), make(chan struct{})
-	for range blocks {
+	for range blocks - 1 {
 		c.empty <- blockPool.Get().(*block)
 	}
 	go c.run()
-	return c
 }
 
 func (c *conveyor) run() {
@@ -83,14 +86,14 @@ func (c *conveyor) guarded(b *block) (l load) {
 			l = load{b: b, err: io.ErrUnexpectedEOF, panic: fmt.Sprintf("%v\n%s", v, debug.Stack())}
 		}
 	}()
-	return c.fill(b)
+	return c.fill(b, blockSize)
 }
 
-func (c *conveyor) fill(b *block) load {
+func (c *conveyor) fill(b *block, size int) load {
 	n, err := 0, error(nil)
-	for n < len(b) && err == nil {
+	for n < size && err == nil {
 		var m int
-		m, err = c.r.Read(b[n:])
+		m, err = c.r.Read(b[n:size])
 		n += m
 	}
 	if c.check != nil && n > 0 {
@@ -106,12 +109,15 @@ func (c *conveyor) next() error {
 	switch {
 	case c.now.err != nil:
 		return c.now.err
+	case !c.ahead:
+		c.now = c.fill(c.now.b, blockSize)
 	case c.full == nil:
-		c.now = c.fill(c.now.b)
-	default:
-		if c.now.b != nil {
-			c.empty <- c.now.b
+		// Hashing begins with a short block while the next is fetched.
+		if c.now = c.fill(c.now.b, firstSize); c.now.err == nil {
+			c.start()
 		}
+	default:
+		c.empty <- c.now.b
 		c.now = <-c.full
 	}
 	if c.now.panic != nil {
@@ -167,9 +173,7 @@ func (c *conveyor) Close() error {
 			blockPool.Put(b)
 		}
 	}
-	if c.now.b != nil {
-		blockPool.Put(c.now.b)
-	}
+	blockPool.Put(c.now.b)
 	c.now, c.rest = load{err: io.ErrClosedPipe}, nil
 	return nil
 }

@@ -201,14 +201,14 @@ func (s *signature) signAhead(f func(r io.Reader, size int64) error) (message.Bo
 	}
 	defer guess.Close()
 	c := &check{mask: ^entity.Fault(0)}
+	same := false
 	outline := async(func() (*entity.Entity, error) {
 		if err := s.walked(); err != nil {
 			return nil, err
 		}
 		e, err := entity.Outline(s.source)
-		if err != nil || !e.Same(guess) {
-			c.stop.Store(true)
-		}
+		same = err == nil && e.Same(guess)
+		c.stop.Store(!same)
 		return e, err
 	})
 	err = c.through(guess, f)
@@ -216,7 +216,7 @@ func (s *signature) signAhead(f func(r io.Reader, size int64) error) (message.Bo
 	switch {
 	case walkErr != nil:
 		return nil, unsignable(walkErr)
-	case err == nil && e.Same(guess):
+	case err == nil && same:
 		return e, nil
 	case errors.Is(err, errStopped):
 		err = nil
