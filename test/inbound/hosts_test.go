@@ -36,7 +36,7 @@ func TestFromHostToHost(t *testing.T) {
 					if err := h.Deliver(m); err != nil {
 						t.Fatal(err)
 					}
-					judged(t, receiver.Arrived(t, m.To[0]).Data, "smime=pass body.smime-identifier="+alice, "")
+					judged(t, receiver.Arrived(t, m.To[0]).Data, "smime=pass body.smime-identifier="+alice, "", nil)
 				}
 			})
 		}

@@ -36,7 +36,7 @@ func letter(author string) []byte {
 		"Hello,", "", "pay 100 to Bob.", ".", "-- ", "Carol"))
 }
 
-// A case is a mail from outside and what is to be said of it.
+// An inbound is a mail from outside and what is to be said of it.
 type inbound struct {
 	name string
 	mail []byte
@@ -46,6 +46,7 @@ type inbound struct {
 	says    string
 	verify  string // in the log
 	dropped func(field string) bool
+	kept    func(field string) bool // though it is in our name
 }
 
 // as is how the programs sign for somebody.
@@ -148,6 +149,9 @@ func cases(t *testing.T, p *testpki.PKI) []inbound {
 	signed := forged(detached, pass, "OK")
 	signed.name += ", signed"
 	add(signed)
+	many := slices.Repeat([]string{"Authentication-Results: mx.example.test; smime=pass", "X-Between: x"}, 150)
+	add(inbound{name: "very many results in our name", mail: with(letter(carol), many...), result: none, verify: "NO",
+		dropped: func(f string) bool { return f == many[0] }})
 	return all
 }
 
@@ -198,6 +202,22 @@ func TestInbound(t *testing.T) {
 	}
 }
 
+// Where a milter before us writes results under the same name, those stay that
+// say nothing of S/MIME.
+func TestEarlierMilters(t *testing.T) {
+	p := testpki.New(t)
+	c := forged(letter(carol), none, "NO")
+	ours := c.dropped
+	c.dropped = func(f string) bool { return ours(f) && strings.Contains(strings.ToLower(f), "smime") }
+	c.kept = func(f string) bool { return ours(f) && !c.dropped(f) }
+	for _, setup := range host.Both {
+		t.Run(setup.String(), func(t *testing.T) {
+			t.Parallel()
+			c.send(t, host.Start(t, setup, daemon.Settings{Trust: p.Roots(), Milter: []string{"earlier_milters = true"}}), 0)
+		})
+	}
+}
+
 // send sends the mail of a case from outside.
 func (c inbound) send(t *testing.T, h *host.Host, i int) {
 	m := mtarig.Mail{From: fmt.Sprintf("case%d@far.example.org", i), To: []string{fmt.Sprintf("case%d@%s", i, host.Modern)}, Data: c.mail}
@@ -214,7 +234,7 @@ func (c inbound) send(t *testing.T, h *host.Host, i int) {
 		t.Errorf("logged %s; want smime=%s verify=%s", line, word, c.verify)
 	}
 	got := h.Arrived(t, m.To[0]).Data
-	judged(t, got, c.result, c.says)
+	judged(t, got, c.result, c.says, c.kept)
 	var want []string
 	sent, sentBody := wire.Split(c.mail)
 	for _, f := range sent {
@@ -226,7 +246,7 @@ func (c inbound) send(t *testing.T, h *host.Host, i int) {
 }
 
 // judged checks the field on top, which is the only one in our name.
-func judged(t *testing.T, mail []byte, result, says string) {
+func judged(t *testing.T, mail []byte, result, says string, kept func(string) bool) {
 	t.Helper()
 	fields, _ := wire.Split(mail)
 	text := unfold(fields[0])
@@ -234,7 +254,7 @@ func judged(t *testing.T, mail []byte, result, says string) {
 		t.Errorf("on top is %q; want %s, %s", text, result, says)
 	}
 	for _, f := range fields[1:] {
-		if wire.Name(f) == "authentication-results" && strings.Contains(strings.ToLower(f), daemon.AuthservID) {
+		if wire.Name(f) == "authentication-results" && strings.Contains(strings.ToLower(f), daemon.AuthservID) && (kept == nil || !kept(f)) {
 			t.Errorf("in our name too: %q", f)
 		}
 	}
