@@ -240,17 +240,19 @@ func checkMicalg(micalg string, signers []Signer) *Problem {
 
 // nested finds S/MIME objects that cover less than the mail.
 func (r *Report) nested(b message.Body, p *message.Part) error {
-	for _, c := range p.Parts {
+	for i, c := range p.Parts {
 		if len(r.Nested) == MaxNested {
 			return nil
 		}
-		f, err := glance(b, c)
+		if p.MediaType == "multipart/signed" && i == len(p.Parts)-1 {
+			continue // the signature belongs to the whole
+		}
+		kind, err := glance(b, c)
 		if err != nil {
 			return err
 		}
-		// The signature part of a multipart/signed belongs to that.
-		if f != Plain && !(p.MediaType == "multipart/signed" && c == p.Parts[len(p.Parts)-1]) {
-			r.Nested = append(r.Nested, Nested{section(c), f})
+		if kind != Plain {
+			r.Nested = append(r.Nested, Nested{section(c), kind})
 		}
 		if err := r.nested(b, c); err != nil {
 			return err
