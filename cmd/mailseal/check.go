@@ -113,6 +113,7 @@ type anchorReport struct {
 var advice = []string{
 	"Postfix: set milter_default_action = tempfail; sendmail: give INPUT_MAIL_FILTER F=T. " +
 		"With anything else the MTA itself delivers half-edited mail when the milter ends in the middle of it.",
+	"sendmail: define(`confMAX_MIME_HEADER_LENGTH', `0/0'), or it rewrites header fields within signed mail that is oddly made.",
 }
 
 // check builds from a configuration. The summary is there with an error too.
