@@ -79,12 +79,12 @@ func Inspect(m *message.Message, o InspectOptions) (*Layer, error) {
 	if o.Depth <= 0 {
 		o.Depth = 4
 	}
-	body, walk, done, err := canonical(m.Header, m, nil, o.Limits, o.Spool)
+	body, done, err := canonical(m, o.Spool)
 	if err != nil {
 		return nil, err
 	}
 	defer done.Close()
-	root, err := walk()
+	root, err := message.Walk(m.Header, body, o.Limits)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"mailseal/internal/message"
@@ -70,16 +69,15 @@ func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
 		return nil, errors.New("sign a mail: spool, certificate and key are needed")
 	}
 	header := entity.Unrepeated(m.Header)
-	if len(header) != len(m.Header) {
-		o.Root = nil
+	if len(header) != len(m.Header) || m.Newline == "\n" {
+		o.Root = nil // it is the walk of other bytes
 	}
-	body, walk, done, err := canonical(header, m, o.Root, o.Limits, o.Spool)
+	body, done, err := canonical(m, o.Spool)
 	if err != nil {
 		return nil, err
 	}
-	s := signature{SignOptions: o, source: entity.Source{Header: header, Body: body, Spool: o.Spool}, walk: walk}
+	s := signature{o, entity.Source{Header: header, Body: body, Root: o.Root, Spool: o.Spool}}
 	signed, fields, err := s.make()
-	walk() // nobody reads the body after an error
 	if err != nil {
 		done.Close()
 		return nil, err
@@ -118,7 +116,6 @@ func edits(h message.Header, fields []message.Field, body message.Body) []messag
 type signature struct {
 	SignOptions
 	source entity.Source // its Root is there after walked
-	walk   func() (*message.Part, error)
 }
 
 // make returns the new body and the fields that describe it.
@@ -137,10 +134,13 @@ func (s *signature) make() (message.Body, []message.Field, error) {
 	return s.detached(signer)
 }
 
-// walked waits for the mail's structure, and looks whether it is protected.
+// walked sees to it that the mail's structure is known, and looks whether it is
+// protected.
 func (s *signature) walked() (err error) {
-	if s.source.Root, err = s.walk(); err != nil {
-		return err
+	if s.source.Root == nil {
+		if s.source.Root, err = message.Walk(s.source.Header, s.source.Body, s.Limits); err != nil {
+			return err
+		}
 	}
 	f, err := examine(s.source.Body, s.source.Root, cms.ReadOptions{})
 	if unsigned := f.signed != nil && len(f.signed.Signers) == 0; err == nil && f.kind.Protected() && !unsigned {
@@ -184,9 +184,9 @@ func (s *signature) sign(f func(r io.Reader, size int64) error) (message.Body, e
 }
 
 // signAhead calls f with what will be the entity, if nothing in the mail is out
-// of the ordinary, while the walk goes on. No entity and no error: it is another.
+// of the ordinary, on the walk. No entity and no error: it is another.
 func (s *signature) signAhead(f func(r io.Reader, size int64) error) (message.Body, error) {
-	if s.Root != nil {
+	if s.source.Root != nil {
 		return nil, nil
 	}
 	root, at, ok := foretell(s.source.Header, s.source.Body, s.Limits)
@@ -201,28 +201,45 @@ func (s *signature) signAhead(f func(r io.Reader, size int64) error) (message.Bo
 	}
 	defer guess.Close()
 	c := &check{mask: ^entity.Fault(0)}
-	same := false
-	outline := async(func() (*entity.Entity, error) {
-		if err := s.walked(); err != nil {
-			return nil, err
-		}
-		e, err := entity.Outline(s.source)
-		same = err == nil && e.Same(guess)
-		c.stop.Store(!same)
-		return e, err
-	})
-	err = c.through(guess, f)
-	e, walkErr := outline()
-	switch {
-	case walkErr != nil:
-		return nil, unsignable(walkErr)
-	case err == nil && same:
-		return e, nil
-	case errors.Is(err, errStopped):
-		err = nil
+	p := &passage{header: s.source.Header, body: s.source.Body, limits: s.Limits, check: c.block}
+	var more int
+	if p.before, p.span.from, p.span.to, more = guess.Split(); more > 0 || !s.ordinary(p.span.from) {
+		return nil, nil
 	}
-	e.Close()
-	return nil, err
+	p.Reader = &checkedReader{message.NewReader(guess), c.block}
+	if err := f(p, guess.Size()); err != nil {
+		return nil, err
+	}
+	s.source.Root = p.root
+	if err := s.walked(); err != nil {
+		return nil, err
+	}
+	e, err := entity.Outline(s.source)
+	if err != nil {
+		return nil, unsignable(err)
+	}
+	if c.scan.Finish() == 0 && e.Same(guess) {
+		return e, nil
+	}
+	return nil, e.Close()
+}
+
+// ordinary reports whether the parts in the first bytes of the mail need no
+// change but for what is in them; most that need one are there.
+func (s *signature) ordinary(from int64) bool {
+	head := s.source
+	head.Body = message.Section(s.source.Body, 0, aheadTail)
+	var err error
+	if head.Root, err = message.Walk(head.Header, head.Body, s.Limits); err != nil {
+		return false
+	}
+	e, err := entity.Outline(head)
+	if err != nil {
+		return false
+	}
+	defer e.Close()
+	_, at, to, _ := e.Split()
+	return at == from && to == head.Body.Size()
 }
 
 func unsignable(err error) error {
@@ -238,19 +255,13 @@ func unsignable(err error) error {
 type check struct {
 	scan entity.Scanner
 	mask entity.Fault
-	stop atomic.Bool // set from elsewhere when the bytes are the wrong ones
 }
 
-var (
-	errFaults  = errors.New("content needs to be encoded")
-	errStopped = errors.New("this is not the entity")
-)
+var errFaults = errors.New("content needs to be encoded")
 
 // through calls f with the entity's bytes, checked.
 func (c *check) through(e message.Body, f func(r io.Reader, size int64) error) error {
-	r := newConveyor(e, c.block)
-	err := f(r, e.Size())
-	r.Close()
+	err := f(newContent(e, c.block), e.Size())
 	if err == nil && c.scan.Finish()&c.mask != 0 {
 		return errFaults
 	}
@@ -259,10 +270,7 @@ func (c *check) through(e message.Body, f func(r io.Reader, size int64) error) e
 
 func (c *check) block(p []byte) error {
 	c.scan.Write(p)
-	switch {
-	case c.stop.Load():
-		return errStopped
-	case c.scan.Faults()&c.mask != 0:
+	if c.scan.Faults()&c.mask != 0 {
 		return errFaults
 	}
 	return nil

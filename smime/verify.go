@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"mailseal/internal/message"
 	"mailseal/internal/spool"
@@ -68,23 +67,14 @@ type Nested struct {
 // holds. Its error is one of I/O or a passed *message.LimitError; what is
 // wrong with the mail or its signature is in the Report.
 func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
-	body, walk, done, err := canonical(m.Header, m, o.Root, o.Limits, o.Spool)
+	body, done, err := canonical(m, o.Spool)
 	if err != nil {
 		return nil, err
 	}
 	defer done.Close()
-	f, ok, err := examineAhead(m.Header, body, o, walk)
-	root, walkErr := walk()
-	if err = errors.Join(err, walkErr); err != nil {
+	f, root, err := o.examine(m, body)
+	if err != nil {
 		return nil, err
-	}
-	if !ok {
-		// A writer of the caller's that fails is no fault of the mail.
-		content := &sink{w: o.Content}
-		f, err = examine(body, root, cms.ReadOptions{Content: content, Limits: o.CMS, ParseCertificate: o.ParseCertificate})
-		if err = errors.Join(err, content.err); err != nil {
-			return nil, err
-		}
 	}
 	r := &Report{Kind: f.kind}
 	if f.part != nil {
@@ -104,33 +94,41 @@ func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
 	return r, nil
 }
 
+// examine finds out what the mail is.
+func (o VerifyOptions) examine(m *message.Message, body message.Body) (f finding, root *message.Part, err error) {
+	if m.Newline != "\n" {
+		root = o.Root
+	}
+	if root == nil {
+		if f, root, err = examineAhead(m.Header, body, o); root != nil || err != nil {
+			return f, root, err
+		}
+		if root, err = message.Walk(m.Header, body, o.Limits); err != nil {
+			return f, nil, err
+		}
+	}
+	// A writer of the caller's that fails is no fault of the mail.
+	content := &sink{w: o.Content}
+	f, err = examine(body, root, cms.ReadOptions{Content: content, Limits: o.CMS, ParseCertificate: o.ParseCertificate})
+	return f, root, errors.Join(err, content.err)
+}
+
 // canonical returns the mail's body with CRLF, which is what signatures are
-// over (RFC 8551 section 3.1.1), what waits for its walk with the header, and
-// what to close when the body is no longer read: not the mail's own. The walk
-// of a large mail goes on meanwhile, so it must be waited for.
-func canonical(h message.Header, m *message.Message, root *message.Part, l message.Limits, s *spool.Store) (message.Body, func() (*message.Part, error), io.Closer, error) {
-	body, done := m.Body, io.Closer(nothing{})
-	if m.Newline == "\n" {
-		if s == nil {
-			return nil, nil, nil, errors.New("mail has lines that end in LF, and there is no spool to rewrite them in")
-		}
-		file := s.Create()
-		if _, err := io.Copy(file, message.CRLF(message.NewReader(m.Body))); err != nil {
-			file.Close()
-			return nil, nil, nil, err
-		}
-		body, done, root = file, file, nil
+// over (RFC 8551 section 3.1.1), and what to close when it is no longer read:
+// not the mail's own.
+func canonical(m *message.Message, s *spool.Store) (message.Body, io.Closer, error) {
+	if m.Newline != "\n" {
+		return m.Body, nothing{}, nil
 	}
-	walk := func() (*message.Part, error) { return message.Walk(h, body, l) }
-	switch {
-	case root != nil:
-		walk = func() (*message.Part, error) { return root, nil }
-	case body.Size() >= aheadFrom:
-		walk = async(walk)
-	default:
-		walk = sync.OnceValues(walk)
+	if s == nil {
+		return nil, nil, errors.New("mail has lines that end in LF, and there is no spool to rewrite them in")
 	}
-	return body, walk, done, nil
+	file := s.Create()
+	if _, err := io.Copy(file, message.CRLF(message.NewReader(m.Body))); err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return file, file, nil
 }
 
 type nothing struct{}
@@ -170,7 +168,7 @@ func (r *Report) signers(b message.Body, root *message.Part, f finding, known []
 		return nil
 	}
 	if f.kind == SignedDetached && f.problem == nil && !f.hashed {
-		if err := digest(f.signed, f.content.Raw(b)); err != nil {
+		if err := f.signed.DigestContent(newContent(f.content.Raw(b), nil)); err != nil {
 			return err
 		}
 	}
@@ -189,13 +187,6 @@ func (r *Report) signers(b message.Body, root *message.Part, f finding, known []
 		}
 	}
 	return nil
-}
-
-// digest hashes the content of a detached signature.
-func digest(sd *cms.SignedData, content message.Body) error {
-	r := newConveyor(content, nil)
-	defer r.Close()
-	return sd.DigestContent(r)
 }
 
 // micalgs are the digests' names in multipart/signed (RFC 8551 section

@@ -80,6 +80,16 @@ func assemble(s Source, look bool) (*Entity, error) {
 	return &Entity{a.body(), a.pieces, a.file}, nil
 }
 
+// Split returns what an entity begins with, if that is something made and then
+// a range of the Source's Body, and how many pieces follow.
+func (e *Entity) Split() (made message.Body, from, to int64, more int) {
+	if len(e.pieces) < 2 || !e.pieces[0].made || e.pieces[1].made {
+		return nil, 0, 0, len(e.pieces)
+	}
+	first := message.Section(e.file, e.pieces[0].lo, e.pieces[0].hi-e.pieces[0].lo)
+	return first, e.pieces[1].lo, e.pieces[1].hi, len(e.pieces) - 2
+}
+
 // Same reports whether two entities of the same Source's Body consist of the
 // same pieces.
 func (e *Entity) Same(f *Entity) bool {
