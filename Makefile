@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CROSS = linux/amd64 linux/arm64 freebsd/amd64 freebsd/arm64 openbsd/amd64
 FUZZTIME ?= 10s
-BENCH ?= .
+ROUNDS ?= 5
 TESTFLAGS ?=
 
 # Tests run each in its own folder: they get absolute names.
@@ -34,7 +34,7 @@ help:
 	@echo 'make install  PREFIX=$(PREFIX), DESTDIR'
 	@echo 'make unit     unit tests alone'
 	@echo 'make mta      tests with real MTAs alone'
-	@echo 'make bench    benchmarks; BENCH=REGEXP'
+	@echo 'make bench    operations beside the bare primitives; renews doc/performance.md'
 	@echo 'make clean    removes bin and build'
 
 build:
@@ -94,8 +94,10 @@ cross:
 tidy:
 	$(GO) mod tidy -diff
 
+# By turns with their floor, in several rounds; the table in doc/performance.md
+# is renewed. Other benchmarks: go test -bench REGEXP ./PACKAGE
 bench:
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	$(GO) run ./test/figures -rounds $(ROUNDS) -out doc/performance.md
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
