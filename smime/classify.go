@@ -131,7 +131,29 @@ func examineSigned(b message.Body, p *message.Part, o cms.ReadOptions) finding {
 		// One content would be shown and another verified.
 		f.problem = &Problem{BadStructure, "signature of multipart/signed carries its own content", nil}
 	}
+	if f.problem == nil {
+		f.problem = doubtful(b, p)
+	}
 	return f
+}
+
+// doubtful says why readers may show more of a multipart/signed than its
+// content, nil when they do not. What is around that is not signed.
+func doubtful(b message.Body, p *message.Part) *Problem {
+	problem := func(reason string) *Problem { return &Problem{BadStructure, reason, nil} }
+	signature := p.Parts[1]
+	if why := unclear(p); why != "" {
+		return problem(why)
+	}
+	for _, why := range []string{unclear(signature), commented(signature), stray(signature)} {
+		if why != "" {
+			return problem("signature part: " + why)
+		}
+	}
+	if extraParts(b, p) {
+		return problem("there are lines that some readers take for delimiters of more parts")
+	}
+	return nil
 }
 
 // repeated reports whether there are several types to choose from: readers
@@ -175,8 +197,12 @@ func examineSignedData(b message.Body, p *message.Part, o cms.ReadOptions) findi
 	case !sd.HasContent:
 		return finding{kind: Malformed, part: p, signed: sd,
 			problem: &Problem{BadStructure, "signature is without the content it is over", nil}}
-	case repeated(p):
-		f.problem = &Problem{BadStructure, "more than one Content-Type", nil}
+	case f.problem == nil:
+		for _, why := range []string{unclear(p), commented(p)} {
+			if why != "" {
+				f.problem = &Problem{BadStructure, why, nil}
+			}
+		}
 	}
 	return f
 }

@@ -1,0 +1,88 @@
+package smime
+
+import (
+	"bytes"
+	"strings"
+
+	"mailseal/internal/message"
+)
+
+// unclear says why the type or the encoding of p may be another one to some
+// readers than here. It returns "" where they all see the same.
+func unclear(p *message.Part) string {
+	for _, name := range []string{"Content-Type", "Content-Transfer-Encoding"} {
+		for i, f := range p.Header.All(name) {
+			switch {
+			case i > 0 && (name == "Content-Type" || !strings.EqualFold(f.Text(), p.Encoding)):
+				return "more than one " + name
+			case !strings.HasPrefix(f.Raw()[len(name):], ":"):
+				return name + " with a blank before the colon" // to some no field, or the header's end
+			}
+		}
+	}
+	return ""
+}
+
+// commented says that the type is one only for who knows comments; to others it
+// is another, or none, which means text.
+func commented(p *message.Part) string {
+	if f, ok := p.Header.Get("Content-Type"); ok {
+		if word, _, _ := strings.Cut(f.Text(), ";"); strings.Contains(word, "(") {
+			return "Content-Type with a comment"
+		}
+	}
+	return ""
+}
+
+// stray says why there may be fields in a part's header that only some readers
+// see.
+func stray(p *message.Part) string {
+	for _, f := range p.Header {
+		if f.Name() == "" {
+			return "a line in the header that is no field"
+		}
+		if strings.Contains(strings.ReplaceAll(f.Raw(), "\r\n", ""), "\r") {
+			return "a CR in the header that is no line end"
+		}
+	}
+	return ""
+}
+
+// extraParts reports whether there is a line outside the content of a
+// multipart/signed that some readers take for one more delimiter. To compare the
+// beginning of a line is enough (RFC 2046 section 5.1.1), and what follows the
+// closing delimiter is not for everybody the end.
+func extraParts(b message.Body, p *message.Part) bool {
+	mark := []byte("--" + p.Params["boundary"])
+	content := p.Parts[0]
+	return marks(message.Section(b, 0, content.Offset), mark, 1) > 1 ||
+		marks(message.Section(b, content.End, p.End-content.End), mark, 2) > 2
+}
+
+// marks counts the lines that begin with mark, up to one more than most. A CR is
+// a line end here as it is to some.
+func marks(b message.Body, mark []byte, most int) (n int) {
+	buf := blockPool.Get().(*block)
+	defer blockPool.Put(buf)
+	buf[0] = '\n' // before the first line
+	held := 1
+	for r := message.NewReader(b); n <= most; {
+		read, err := r.Read(buf[held:])
+		seen := buf[:held+read]
+		for at := 0; n <= most; at++ {
+			i := bytes.Index(seen[at:], mark)
+			if i < 0 {
+				break
+			}
+			if at += i; at > 0 && (seen[at-1] == '\n' || seen[at-1] == '\r') {
+				n++
+			}
+		}
+		// A whole mark and what is before it do not stay: it counts once.
+		held = copy(buf[:], seen[len(seen)-min(len(seen), len(mark)):])
+		if err != nil {
+			break // also recorded by who watches b
+		}
+	}
+	return n
+}

@@ -1,0 +1,73 @@
+package smime_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"mailseal/certmgr/ca"
+	"mailseal/internal/testpki"
+	"mailseal/smime"
+)
+
+// A good signature is none where some readers show something beside what it is
+// over: what surrounds the content is not signed.
+func TestReadersThatSeeMore(t *testing.T) {
+	m := makeParts(t, testpki.NewAt(t, fixed).User("alice@corp.example", ca.P256))
+	const text = "Content-Type: text/plain; charset=us-ascii\n\nHello Bob.\n"
+	const more = "Content-Type: text/plain\n\nforged\n"
+	signature := func(fields string) string {
+		return strings.Replace(multipartSigned(p7sParams, text, p7sType, m.detached, end), "Content-Type: "+p7sType+"\n", fields, 1)
+	}
+	const sigType = "Content-Type: " + p7sType + "\n"
+	before := func(s string) string {
+		return strings.Replace(signature(sigType), "\n\n", "\n\n"+s, 1)
+	}
+	opaque := func(fields string) string {
+		return strings.Replace(opaqueMail(p7mType, m.opaque), "Content-Type: "+p7mType+"\nContent-Transfer-Encoding: base64\n", fields, 1)
+	}
+	const (
+		p7m      = "Content-Type: " + p7mType + "\n"
+		encoding = "Content-Transfer-Encoding: base64\n"
+	)
+	for _, tt := range []struct {
+		name, mail string
+		good       bool
+	}{
+		{"signature part", signature(sigType), true},
+		{"of two types", signature(sigType + "Content-Type: text/html\n"), false},
+		{"of two encodings", strings.Replace(signature(sigType), encoding, encoding+"Content-Transfer-Encoding: 7bit\n", 1), false},
+		{"of an encoding told twice", strings.Replace(signature(sigType), encoding, encoding+"content-transfer-encoding: BASE64\n", 1), true},
+		{"with a CR that may be a line end", signature(sigType + "X-A: a\rContent-Type: text/html\n"), false},
+		{"with a type behind a comment", signature("Content-Type: (text/html;) " + p7sType + "\n"), false},
+		{"with a line that is no field", signature("Content Type: text/html\n" + sigType), false},
+		{"with a blank before the colon", signature("Content-Type : " + p7sType + "\n"), false},
+
+		{"preamble", before("--=_ are the first characters of a delimiter\n"), true},
+		{"delimiter and more in the preamble", before("--=_sX\n" + more), false},
+		{"delimiter behind a CR in the preamble", before("text\r--=_s\r" + more), false},
+		{"long preamble", before(strings.Repeat("line\n", 100<<10)), true},
+		{"delimiter in a long preamble", before(strings.Repeat("line\n", 13107) + "--=_sX\n" + strings.Repeat("line\n", 50<<10)), false},
+		{"part behind the end", signature(sigType) + "--=_s\n" + more + end, false},
+		{"delimiter and more behind the end", signature(sigType) + "--=_sX\n" + more, false},
+		{"delimiter and more in the signature part", strings.Replace(signature(sigType), end, "--=_sX\n"+more+end, 1), false},
+
+		{"opaque", opaque(p7m + encoding), true},
+		{"opaque, type behind a comment", opaque("Content-Type: (text/html;) " + p7mType + "\n" + encoding), false},
+		{"opaque, blank before the type's colon", opaque("Content-Type : " + p7mType + "\n" + encoding), false},
+		{"opaque, blank before the encoding's colon", opaque(p7m + "Content-Transfer-Encoding : base64\n"), false},
+		{"opaque of two encodings", opaque(p7m + encoding + "Content-Transfer-Encoding: 7bit\n"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			mail := strings.ReplaceAll(tt.mail, "\n", "\r\n")
+			r := verify(t, readRaw(t, newSpool(t), mail))
+			if good(r) != tt.good {
+				t.Errorf("%s, good %v, want %v", describe(r), good(r), tt.good)
+			}
+			p := new(smime.Problem)
+			if !tt.good && (!errors.As(r.Err, &p) || p.Class != smime.BadStructure) {
+				t.Errorf("error %v, want a bad structure", r.Err)
+			}
+		})
+	}
+}
