@@ -145,7 +145,7 @@ func doubtful(b message.Body, p *message.Part) *Problem {
 	if why := unclear(p); why != "" {
 		return problem(why)
 	}
-	for _, why := range []string{unclear(signature), commented(signature), stray(signature)} {
+	for _, why := range []string{unclear(signature), stray(signature)} {
 		if why != "" {
 			return problem("signature part: " + why)
 		}
@@ -197,12 +197,8 @@ func examineSignedData(b message.Body, p *message.Part, o cms.ReadOptions) findi
 	case !sd.HasContent:
 		return finding{kind: Malformed, part: p, signed: sd,
 			problem: &Problem{BadStructure, "signature is without the content it is over", nil}}
-	case f.problem == nil:
-		for _, why := range []string{unclear(p), commented(p)} {
-			if why != "" {
-				f.problem = &Problem{BadStructure, why, nil}
-			}
-		}
+	case unclear(p) != "":
+		f.problem = &Problem{BadStructure, unclear(p), nil}
 	}
 	return f
 }

@@ -20,15 +20,10 @@ func unclear(p *message.Part) string {
 			}
 		}
 	}
-	return ""
-}
-
-// commented says that the type is one only for who knows comments; to others it
-// is another, or none, which means text.
-func commented(p *message.Part) string {
 	if f, ok := p.Header.Get("Content-Type"); ok {
-		if word, _, _ := strings.Cut(f.Text(), ";"); strings.Contains(word, "(") {
-			return "Content-Type with a comment"
+		// To others it is another type, or none, which means text.
+		if word, _, _ := strings.Cut(f.Text(), ";"); !strings.EqualFold(strings.Trim(word, " \t"), p.MediaType) {
+			return "Content-Type has a comment or a backslash, or something else beside the type"
 		}
 	}
 	return ""

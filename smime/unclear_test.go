@@ -40,9 +40,12 @@ func TestReadersThatSeeMore(t *testing.T) {
 		{"of an encoding told twice", strings.Replace(signature(sigType), encoding, encoding+"content-transfer-encoding: BASE64\n", 1), true},
 		{"with a CR that may be a line end", signature(sigType + "X-A: a\rContent-Type: text/html\n"), false},
 		{"with a type behind a comment", signature("Content-Type: (text/html;) " + p7sType + "\n"), false},
+		{"with two types in one", signature("Content-Type: application/pkcs7-signature text/html\n"), false},
 		{"with a line that is no field", signature("Content Type: text/html\n" + sigType), false},
 		{"with a blank before the colon", signature("Content-Type : " + p7sType + "\n"), false},
 
+		{"mail of two types in one", strings.Replace(signature(sigType), "multipart/signed;", "multipart/signed text/html;", 1), false},
+		{"type in capitals", strings.Replace(signature(sigType), "multipart/signed;", "Multipart/SIGNED ;", 1), true},
 		{"preamble", before("--=_ are the first characters of a delimiter\n"), true},
 		{"delimiter and more in the preamble", before("--=_sX\n" + more), false},
 		{"delimiter behind a CR in the preamble", before("text\r--=_s\r" + more), false},
