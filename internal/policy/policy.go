@@ -44,9 +44,6 @@ type Facts struct {
 	// Results are the Authentication-Results fields that speak in our name: for
 	// each, how many of Hops stand above it.
 	Results []int
-	// Protected says how the mail is signed or encrypted already, "" when it
-	// is not.
-	Protected string
 }
 
 // A Plan is what is to be done. The zero Plan takes a mail for an inbound one.
@@ -140,8 +137,6 @@ func (s *Set) unsigned(f Facts) string {
 		return f.FromProblem
 	case len(f.From) != 1:
 		return fmt.Sprintf("From has %d addresses, not one", len(f.From))
-	case f.Protected != "":
-		return "mail is already " + f.Protected
 	}
 	if f.Login != "" {
 		if !s.maySendAs(f.Login, f.From[0]) {

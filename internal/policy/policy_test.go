@@ -65,7 +65,6 @@ func TestDecide(t *testing.T) {
 		{name: "no From", facts: Facts{Client: inside, FromProblem: "mail has no From"}, dir: Inbound, reason: "no From"},
 		{name: "one good From and one broken", facts: Facts{Client: inside, FromProblem: "From cannot be read"}, from: "alice@example.jp", dir: Outbound, reason: "cannot be read"},
 
-		{name: "signed already", facts: Facts{Client: inside, Protected: "signed"}, from: "alice@example.jp", dir: Outbound, reason: "already signed"},
 		{name: "list server", facts: Facts{Client: inside, Results: []int{0}}, from: "alice@example.jp", dir: Outbound, reason: "has been inbound"},
 		{name: "fetched mail", facts: Facts{Client: inside, Hops: []netip.Addr{inside, outside}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: from 192.0.2.1"},
 		{name: "hop of unknown address", facts: Facts{Client: inside, Hops: []netip.Addr{{}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: its Received"},
