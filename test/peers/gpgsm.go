@@ -58,11 +58,27 @@ func GPGSM(t testing.TB, c Config) Peer {
 		signer := certificates(t, id.Certificate)[0]
 		// gpgsm 2.2 reads no other keys from PKCS #12, and crashes over some.
 		if signer.PublicKeyAlgorithm == x509.RSA {
-			g.must(t, []byte(passphrase+"\n"), "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--import", bundle(t, g.dir, id))
+			g.importKey(t, id)
 			g.signer = fingerprint(signer)
 		}
 	}
 	return g
+}
+
+// importKey brings in the identity's key. gpgsm 2.2 derives a wrong key from
+// about one PKCS #12 salt in a hundred and then says that the passphrase is
+// wrong, so it is offered another file, with another salt.
+func (g *gpgsm) importKey(t testing.TB, id *Identity) {
+	t.Helper()
+	var printed string
+	var err error
+	for range 5 {
+		_, printed, err = g.run([]byte(passphrase+"\n"), "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--import", bundle(t, g.dir, id))
+		if err == nil {
+			return
+		}
+	}
+	t.Fatalf("gpgsm reads none of five PKCS #12 files: %v\n%s", err, printed)
 }
 
 func fingerprint(c *x509.Certificate) string { return fmt.Sprintf("%X", sha1.Sum(c.Raw)) }
