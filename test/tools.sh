@@ -6,8 +6,9 @@
 #   test/tools.sh -n demo|test   only say what is missing; status 1 if anything is
 #
 # Postfix and sendmail are never installed: they exclude each other and any
-# other MTA. Their packages are downloaded and unpacked into build/mta, from
-# where internal/mtarig runs private instances of them on loopback ports.
+# other MTA; nor is OpenDKIM, which would start with the system. Their packages
+# are downloaded and unpacked into build/mta, from where internal/mtarig runs
+# private instances of them on loopback ports.
 # What is installed is compilers, libraries and command-line tools; apt-get
 # gets --no-remove, so nothing can go for them, and while it runs policy-rc.d
 # forbids every package to start a daemon.
@@ -27,8 +28,8 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 need() { case " $packages " in *" $1 "*) ;; *) packages="$packages $1" ;; esac; }
 
-# An MTA is there when its program is and finds its libraries: after an upgrade
-# of the system it may not.
+# A daemon is there when its program is and finds its libraries: after an
+# upgrade of the system it may not.
 runs() {
 	[ -x "$1" ] || return 1
 	for lib in "$tree"/usr/lib/postfix "$tree"/usr/lib/*-linux-*; do
@@ -55,6 +56,7 @@ missing_tools() {
 	for p in certutil cmsutil pk12util; do has $p || need libnss3-tools; done
 	{ runs "$tree/usr/libexec/sendmail/sendmail" && [ -e "$tree/usr/share/sendmail/cf/m4/cf.m4" ]; } ||
 		mtas="$mtas sendmail-bin sendmail-cf libwrap0"
+	runs "$tree/usr/sbin/opendkim" || mtas="$mtas opendkim"
 }
 
 # While packages are installed, policy-rc.d answers 101: no daemon starts. What
@@ -81,8 +83,8 @@ trap 'exit 143' TERM HUP
 
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o APT::Sandbox::User=root "$@"; }
 
-# Only libraries are taken from what an MTA's package depends on: the rest is
-# set-up for an installed MTA.
+# Only libraries are taken from what a daemon's package depends on: the rest is
+# set-up for an installed one.
 libraries() {
 	for deb in "$@"; do dpkg-deb -f "$deb" Depends; done | tr ',' '\n' |
 		sed -n 's/^ *\(lib[^ |(:]*\).*/\1/p' | sort -u |

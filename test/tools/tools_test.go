@@ -182,3 +182,19 @@ func TestWhoCannotInstall(t *testing.T) {
 		})
 	}
 }
+
+// The daemons are unpacked and never installed: each of them is told apart from
+// the packages, also when all else is there.
+func TestWhatIsUnpacked(t *testing.T) {
+	for want, wanted := range map[string]string{
+		"demo": "postfix",
+		"test": "postfix sendmail-bin sendmail-cf libwrap0 opendkim",
+	} {
+		out, err := script(t, []string{"PATH=" + os.Getenv("PATH"), "MAILSEAL_MTA=" + t.TempDir()}, "-n", want).CombinedOutput()
+		_, after, _ := strings.Cut(string(out), "packages to unpack ")
+		list, _, _ := strings.Cut(strings.TrimSpace(after), ";")
+		if err == nil || list != wanted {
+			t.Errorf("%s: %v, to unpack %q, want %q\n%s", want, err, list, wanted, out)
+		}
+	}
+}
