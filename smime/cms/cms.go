@@ -28,6 +28,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/syntax"
 )
 
 // Why an object could not be read. Errors of the given reader and writer come through as they are.
@@ -201,7 +202,7 @@ func (p *object) oid() (asn1.ObjectIdentifier, error) {
 		return nil, err
 	}
 	s := input(der)
-	oid, ok := readOID(&s)
+	oid, ok := syntax.ReadOID(&s)
 	if !ok {
 		return nil, p.Malformed("malformed object identifier")
 	}
@@ -218,7 +219,7 @@ func (p *object) algorithm(h ber.Header) (a pkix.AlgorithmIdentifier, err error)
 		return a, err
 	}
 	s := input(encoded)
-	a, ok := readAlgorithm(&s, der.Tag(encoded[0]))
+	a, ok := syntax.ReadAlgorithm(&s, der.Tag(encoded[0]))
 	if !ok {
 		return a, p.Malformed("malformed algorithm identifier")
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +13,8 @@ import (
 	"testing"
 
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/syntax"
 )
 
 func TestDescribeSigned(t *testing.T) {
@@ -44,7 +45,7 @@ func TestDescribeSigned(t *testing.T) {
 	}
 
 	f := forge("x")
-	f.outside, f.sid, f.certs = true, tlv(context0, []byte{1, 2, 3}), [][]byte{tlv(der.SEQUENCE)}
+	f.outside, f.sid, f.certs = true, tlv(syntax.Context0, []byte{1, 2, 3}), [][]byte{tlv(der.SEQUENCE)}
 	d, err = Describe(bytes.NewReader(f.build()))
 	if err != nil {
 		t.Fatal(err)
@@ -109,14 +110,14 @@ func TestDescribeOpenSSL(t *testing.T) {
 
 func TestDescribeUnknown(t *testing.T) {
 	oid := asn1.ObjectIdentifier{1, 2, 3}
-	in := tlv(der.SEQUENCE, oidDER(oid), tlv(explicit(0), tlv(der.SEQUENCE, []byte{2, 1, 0})))
+	in := tlv(der.SEQUENCE, oidDER(oid), tlv(syntax.Explicit(0), tlv(der.SEQUENCE, []byte{2, 1, 0})))
 	if got, err := Identify(bytes.NewReader(in)); err != nil || !got.Equal(oid) {
 		t.Errorf("Identify: %v, %v", got, err)
 	}
 	if _, err := Describe(bytes.NewReader(in)); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "1.2.3") {
 		t.Errorf("got %v", err)
 	}
-	enveloped := tlv(der.SEQUENCE, oidDER(OIDEnvelopedData), tlv(explicit(0), tlv(der.SEQUENCE, []byte{2, 1, 0},
+	enveloped := tlv(der.SEQUENCE, oidDER(OIDEnvelopedData), tlv(syntax.Explicit(0), tlv(der.SEQUENCE, []byte{2, 1, 0},
 		tlv(der.SET, tlv(der.SEQUENCE, []byte{2, 1, 0}, tlv(der.NULL))))))
 	if _, err := Describe(bytes.NewReader(enveloped)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("malformed recipient: %v", err)
@@ -144,22 +145,5 @@ func TestNames(t *testing.T) {
 	}
 	if got := nameString([]byte("x")); got != "unreadable name" {
 		t.Errorf("got %s", got)
-	}
-}
-
-// Serial numbers as they were issued: negative, with leading zeros, long.
-func TestSerial(t *testing.T) {
-	for in, want := range map[string]*big.Int{
-		"\x02\x01\x05": big.NewInt(5), "\x02\x01\xff": big.NewInt(-1), "\x02\x02\x00\x05": big.NewInt(5), "\x02\x02\xff\xff": big.NewInt(-1),
-		"\x02\x02\x80\x00": big.NewInt(-32768), "\x02\x09\x00\xff\xff\xff\xff\xff\xff\xff\xff": new(big.Int).SetUint64(1<<64 - 1),
-	} {
-		s := input([]byte(in))
-		if got, ok := readSerial(&s); !ok || got.Cmp(want) != 0 {
-			t.Errorf("%x: got %v, want %v", in, got, want)
-		}
-	}
-	s := input([]byte{2, 0})
-	if _, ok := readSerial(&s); ok {
-		t.Error("an INTEGER without octets is taken")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/syntax"
 )
 
 // assemble puts a SignedData together, around size octets of content or none if size is negative. Every set is sorted: the
@@ -27,10 +28,10 @@ func assemble(size int64, hashes []crypto.Hash, signers []Signer, infos [][]byte
 	}
 	algorithms := make([][]byte, len(hashes))
 	for i, h := range hashes {
-		algorithms[i] = algorithm(oidOf(h), nil) // RFC 5754 section 2: parameters are left out
+		algorithms[i] = syntax.Algorithm(syntax.Digest(h), nil) // RFC 5754 section 2: parameters are left out
 	}
 	var b, v, data, signed cryptobyte.Builder
-	b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { addSorted(b, certificates) })
+	b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { addSorted(b, certificates) })
 	b.AddASN1(der.SET, func(b *cryptobyte.Builder) { addSorted(b, infos) })
 	// RFC 5652 section 5.1: version 1 as the content is data, certificates are X.509 and all SignerInfos of version 1.
 	v.AddASN1Int64(1)
@@ -74,24 +75,14 @@ func addSorted(b *cryptobyte.Builder, elements [][]byte) {
 	}
 }
 
-// algorithm returns an AlgorithmIdentifier.
-func algorithm(oid asn1.ObjectIdentifier, parameters []byte) []byte {
-	var b cryptobyte.Builder
-	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(oid)
-		b.AddBytes(parameters)
-	})
-	return b.BytesOrPanic()
-}
-
 // pssAlgorithm returns the identifier of RSASSA-PSS with h throughout and a salt of its length (RFC 4056 section 3).
 func pssAlgorithm(h crypto.Hash) []byte {
 	var b cryptobyte.Builder
-	hash := algorithm(oidOf(h), asn1.NullBytes) // RFC 4055 section 2.1, unlike RFC 5754
+	hash := syntax.Algorithm(syntax.Digest(h), asn1.NullBytes) // RFC 4055 section 2.1, unlike RFC 5754
 	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(hash) })
-		b.AddASN1(explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(algorithm(oidMGF1, hash)) })
-		b.AddASN1(explicit(2), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(h.Size())) })
+		b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(hash) })
+		b.AddASN1(syntax.Explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(syntax.Algorithm(oidMGF1, hash)) })
+		b.AddASN1(syntax.Explicit(2), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(h.Size())) })
 	})
-	return algorithm(oidPSS, b.BytesOrPanic())
+	return syntax.Algorithm(oidPSS, b.BytesOrPanic())
 }

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/syntax"
 )
 
 // certID is what a signing certificate attribute says of the signer's certificate: an ESSCertID (RFC 5035 section 6) or an
@@ -60,11 +62,11 @@ func readCertID(value []byte, version int) (id certID, err error) {
 	if version == 2 {
 		id.hash = crypto.SHA256
 		if first.PeekASN1Tag(der.SEQUENCE) {
-			a, ok := readAlgorithm(&first, der.SEQUENCE)
+			a, ok := syntax.ReadAlgorithm(&first, der.SEQUENCE)
 			if !ok {
 				return id, broken
 			}
-			if id.hash = hashOf(a.Algorithm); id.hash == 0 {
+			if id.hash = syntax.Hash(a.Algorithm); id.hash == 0 {
 				return id, fmt.Errorf("%w digest %s of the signing certificate", ErrUnsupported, nameOf(a.Algorithm))
 			}
 		}
@@ -79,7 +81,7 @@ func readCertID(value []byte, version int) (id certID, err error) {
 	// IssuerSerial: GeneralNames, which must hold one directoryName, and the serial number.
 	var both, names, name cryptobyte.String
 	if !first.ReadASN1(&both, der.SEQUENCE) || !first.Empty() || !both.ReadASN1(&names, der.SEQUENCE) ||
-		!names.ReadASN1(&name, explicit(4)) || !names.Empty() || !both.ReadASN1Element(&id.serial, der.INTEGER) {
+		!names.ReadASN1(&name, syntax.Explicit(4)) || !names.Empty() || !both.ReadASN1Element(&id.serial, der.INTEGER) {
 		return id, broken
 	}
 	id.issuer = name
@@ -97,7 +99,7 @@ func (id certID) names(c *x509.Certificate) bool {
 		return true
 	}
 	in := id.serial
-	serial, ok := readSerial(&in)
+	serial, ok := syntax.ReadSerial(&in)
 	return ok && serial.Cmp(c.SerialNumber) == 0 && bytes.Equal(id.issuer, c.RawIssuer)
 }
 
@@ -111,7 +113,7 @@ func addSigningCertificate(b *cryptobyte.Builder, c *x509.Certificate) {
 				b.AddASN1OctetString(h.Sum(nil)) // SHA-256 is the default and so left out
 				b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 					b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-						b.AddASN1(explicit(4), func(b *cryptobyte.Builder) { b.AddBytes(c.RawIssuer) })
+						b.AddASN1(syntax.Explicit(4), func(b *cryptobyte.Builder) { b.AddBytes(c.RawIssuer) })
 					})
 					b.AddASN1BigInt(c.SerialNumber)
 				})

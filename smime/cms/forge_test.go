@@ -13,6 +13,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/syntax"
 )
 
 // forgery is a SignedData in the making, every part of which may be wrong.
@@ -38,8 +39,8 @@ type forgery struct {
 func forge(content string) *forgery {
 	id := rsa2048()
 	f := &forgery{
-		id: id, content: []byte(content), contentType: OIDData, digest: oidSHA256, hash: crypto.SHA256,
-		algorithm: algorithm(oidRSA, asn1.NullBytes), certs: [][]byte{id.cert.Raw}, signers: 1,
+		id: id, content: []byte(content), contentType: OIDData, digest: syntax.SHA256, hash: crypto.SHA256,
+		algorithm: syntax.Algorithm(oidRSA, asn1.NullBytes), certs: [][]byte{id.cert.Raw}, signers: 1,
 	}
 	f.attributes = f.usual()
 	return f
@@ -118,7 +119,7 @@ func (f *forgery) signerInfo() []byte {
 	} else {
 		version = []byte{2, 1, 3}
 	}
-	parts := [][]byte{version, sid, algorithm(f.digest, nil)}
+	parts := [][]byte{version, sid, syntax.Algorithm(f.digest, nil)}
 	if f.attributes != nil {
 		set := f.signedSet()
 		set[0] = 0xa0
@@ -126,7 +127,7 @@ func (f *forgery) signerInfo() []byte {
 	}
 	parts = append(parts, f.algorithm, tlv(der.OCTET_STRING, f.sign()))
 	if f.unsigned != nil {
-		parts = append(parts, tlv(explicit(1), f.unsigned...))
+		parts = append(parts, tlv(syntax.Explicit(1), f.unsigned...))
 	}
 	return tlv(der.SEQUENCE, parts...)
 }
@@ -138,18 +139,18 @@ func (f *forgery) build() []byte {
 	}
 	var digests, infos [][]byte
 	for _, oid := range announced {
-		digests = append(digests, algorithm(oid, nil))
+		digests = append(digests, syntax.Algorithm(oid, nil))
 	}
 	for range f.signers {
 		infos = append(infos, f.signerInfo())
 	}
 	encap := [][]byte{oidDER(f.contentType)}
 	if !f.outside {
-		encap = append(encap, tlv(explicit(0), tlv(der.OCTET_STRING, f.content)))
+		encap = append(encap, tlv(syntax.Explicit(0), tlv(der.OCTET_STRING, f.content)))
 	}
-	return tlv(der.SEQUENCE, oidDER(OIDSignedData), tlv(explicit(0), tlv(der.SEQUENCE,
+	return tlv(der.SEQUENCE, oidDER(OIDSignedData), tlv(syntax.Explicit(0), tlv(der.SEQUENCE,
 		[]byte{2, 1, 1}, tlv(der.SET, digests...), tlv(der.SEQUENCE, encap...),
-		tlv(explicit(0), f.certs...), tlv(der.SET, infos...))))
+		tlv(syntax.Explicit(0), f.certs...), tlv(der.SET, infos...))))
 }
 
 // berEncode writes every constructed element below depth levels with indefinite length, and all OCTET STRINGs in pieces.

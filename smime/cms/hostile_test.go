@@ -15,6 +15,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/syntax"
 )
 
 // cheaply runs f and fails when it takes long or allocates much. Two seconds only tell a hang from work.
@@ -60,7 +61,7 @@ var encapHead = slices.Concat([]byte{0x30, 0x80}, oidDER(OIDData))
 
 func berShell(rest []byte) []byte {
 	return slices.Concat([]byte{0x30, 0x80}, oidDER(OIDSignedData), []byte{0xa0, 0x80, 0x30, 0x80, 2, 1, 1},
-		tlv(der.SET, algorithm(oidSHA256, nil)), rest)
+		tlv(der.SET, syntax.Algorithm(syntax.SHA256, nil)), rest)
 }
 
 // The shapes that end or stall the known libraries. Whatever the answer is, it comes at once.
@@ -275,7 +276,7 @@ func TestLimits(t *testing.T) {
 	wantErr(t, "65 unsigned attributes", err, ErrLimit)
 	f = forge("x")
 	for range 17 {
-		f.announced = append(f.announced, oidSHA256)
+		f.announced = append(f.announced, syntax.SHA256)
 	}
 	_, err = ReadSignedData(bytes.NewReader(f.build()), ReadOptions{})
 	wantErr(t, "17 digest algorithms", err, ErrLimit)

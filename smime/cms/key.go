@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/syntax"
 )
 
 // RSA keys: below minRSA bits anybody can break them, below goodRSA soon (RFC 8551 section 4), above maxRSA they only cost.
@@ -34,7 +36,7 @@ type verifier struct {
 
 // newVerifier checks that signature algorithm, digest and key go together (RFC 5754, 4056, 5753 and 8419).
 func newVerifier(c *x509.Certificate, si *SignerInfo) (*verifier, error) {
-	v := &verifier{hash: hashOf(si.DigestAlgorithm.Algorithm), key: c.PublicKey}
+	v := &verifier{hash: syntax.Hash(si.DigestAlgorithm.Algorithm), key: c.PublicKey}
 	var hash crypto.Hash
 	v.family, hash = signatureOf(si.SignatureAlgorithm.Algorithm)
 	switch {
@@ -51,7 +53,7 @@ func newVerifier(c *x509.Certificate, si *SignerInfo) (*verifier, error) {
 				return nil, err
 			}
 		}
-	case !noParameters(si.SignatureAlgorithm):
+	case !syntax.NoParameters(si.SignatureAlgorithm):
 		return nil, fmt.Errorf("%w parameters of signature algorithm %s", ErrUnsupported, signatureName(si))
 	}
 	if err := v.checkKey(); err != nil {
@@ -146,7 +148,7 @@ func (v *verifier) result(good bool) error {
 // sameAlgorithm compares identifiers; NULL and absent parameters are the same.
 func sameAlgorithm(a, b pkix.AlgorithmIdentifier) bool {
 	return a.Algorithm.Equal(b.Algorithm) &&
-		(noParameters(a) && noParameters(b) || bytes.Equal(a.Parameters.FullBytes, b.Parameters.FullBytes))
+		(syntax.NoParameters(a) && syntax.NoParameters(b) || bytes.Equal(a.Parameters.FullBytes, b.Parameters.FullBytes))
 }
 
 // pssSalt reads RSASSA-PSS-params (RFC 4055 section 3.1) and returns the salt length. Both hashes must be h.
@@ -175,21 +177,21 @@ func readPSS(params []byte) (hash, mgf crypto.Hash, salt int, err error) {
 	}
 	optional := func(n uint8, read func(s *cryptobyte.String) bool) bool {
 		var present bool
-		return body.ReadOptionalASN1(&field, &present, explicit(n)) && (!present || read(&field) && field.Empty())
+		return body.ReadOptionalASN1(&field, &present, syntax.Explicit(n)) && (!present || read(&field) && field.Empty())
 	}
 	ok := optional(0, func(s *cryptobyte.String) bool {
-		a, ok := readAlgorithm(s, der.SEQUENCE)
-		hash = hashOf(a.Algorithm)
-		return ok && noParameters(a)
+		a, ok := syntax.ReadAlgorithm(s, der.SEQUENCE)
+		hash = syntax.Hash(a.Algorithm)
+		return ok && syntax.NoParameters(a)
 	}) && optional(1, func(s *cryptobyte.String) bool {
-		a, ok := readAlgorithm(s, der.SEQUENCE)
+		a, ok := syntax.ReadAlgorithm(s, der.SEQUENCE)
 		if !ok || !a.Algorithm.Equal(oidMGF1) {
 			return false
 		}
 		inner := input(a.Parameters.FullBytes)
-		a, ok = readAlgorithm(&inner, der.SEQUENCE)
-		mgf = hashOf(a.Algorithm)
-		return ok && noParameters(a)
+		a, ok = syntax.ReadAlgorithm(&inner, der.SEQUENCE)
+		mgf = syntax.Hash(a.Algorithm)
+		return ok && syntax.NoParameters(a)
 	}) && optional(2, func(s *cryptobyte.String) bool {
 		return s.ReadASN1Integer(&salt)
 	}) && optional(3, func(s *cryptobyte.String) bool {
@@ -210,7 +212,7 @@ func pssKey(c *x509.Certificate, h crypto.Hash, salt int) (crypto.PublicKey, err
 	if !in.ReadASN1(&body, der.SEQUENCE) {
 		return nil, nil
 	}
-	a, ok := readAlgorithm(&body, der.SEQUENCE)
+	a, ok := syntax.ReadAlgorithm(&body, der.SEQUENCE)
 	if !ok || !a.Algorithm.Equal(oidPSS) || !body.ReadASN1BitStringAsBytes(&bits) {
 		return nil, nil
 	}

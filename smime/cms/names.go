@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"mailseal/smime/cms/syntax"
 )
 
 // names of what occurs in CMS objects, for people.
@@ -146,7 +148,7 @@ func signatureName(si *SignerInfo) string {
 		family = "ECDSA"
 	}
 	if named == 0 {
-		named = hashOf(si.DigestAlgorithm.Algorithm)
+		named = syntax.Hash(si.DigestAlgorithm.Algorithm)
 	}
 	switch named {
 	case crypto.SHA1:

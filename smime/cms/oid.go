@@ -2,9 +2,6 @@ package cms
 
 import (
 	"crypto"
-	_ "crypto/sha1"
-	_ "crypto/sha256"
-	_ "crypto/sha512"
 	"encoding/asn1"
 )
 
@@ -31,15 +28,6 @@ var (
 	oidAlgorithmProtection  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 52}
 )
 
-// Digests.
-var (
-	oidSHA1   = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
-	oidSHA224 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 4}
-	oidSHA256 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
-	oidSHA384 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}
-	oidSHA512 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
-)
-
 // Signatures.
 var (
 	oidRSA     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
@@ -47,37 +35,6 @@ var (
 	oidMGF1    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
 	oidEd25519 = asn1.ObjectIdentifier{1, 3, 101, 112}
 )
-
-// digests are those whose signatures are checked; MD5 is not one of them.
-var digests = []struct {
-	oid  asn1.ObjectIdentifier
-	hash crypto.Hash
-}{
-	{oidSHA256, crypto.SHA256},
-	{oidSHA384, crypto.SHA384},
-	{oidSHA512, crypto.SHA512},
-	{oidSHA224, crypto.SHA224},
-	{oidSHA1, crypto.SHA1},
-}
-
-// hashOf returns 0 for a digest that is not known.
-func hashOf(oid asn1.ObjectIdentifier) crypto.Hash {
-	for _, d := range digests {
-		if d.oid.Equal(oid) {
-			return d.hash
-		}
-	}
-	return 0
-}
-
-func oidOf(h crypto.Hash) asn1.ObjectIdentifier {
-	for _, d := range digests {
-		if d.hash == h {
-			return d.oid
-		}
-	}
-	return nil
-}
 
 // family is a kind of signature algorithm.
 type family int

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mailseal/smime/cms/syntax"
 )
 
 // Real peers, in both directions. Those that are not installed are skipped.
@@ -208,7 +210,7 @@ func TestWeReadPSSKeys(t *testing.T) {
 func TestEd25519Written(t *testing.T) {
 	s, _ := read(t, detached(t, mail, ed().signer()), mail)
 	si := s.Signers[0]
-	if !si.DigestAlgorithm.Algorithm.Equal(oidSHA512) || len(si.DigestAlgorithm.Parameters.FullBytes) != 0 {
+	if !si.DigestAlgorithm.Algorithm.Equal(syntax.SHA512) || len(si.DigestAlgorithm.Parameters.FullBytes) != 0 {
 		t.Errorf("digest algorithm %+v", si.DigestAlgorithm)
 	}
 	if !si.SignatureAlgorithm.Algorithm.Equal(oidEd25519) || len(si.SignatureAlgorithm.Parameters.FullBytes) != 0 {

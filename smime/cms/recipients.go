@@ -5,6 +5,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/syntax"
 )
 
 // recipients reads an optional OriginatorInfo and the RecipientInfos (RFC 5652 sections 6.1 and 6.2).
@@ -47,9 +48,9 @@ func parseRecipient(encoded []byte) ([]RecipientDescription, bool) {
 	}
 	r := RecipientDescription{}
 	var ok bool
-	if tag == explicit(4) {
+	if tag == syntax.Explicit(4) {
 		r.Kind = "ori"
-		oid, ok := readOID(&s)
+		oid, ok := syntax.ReadOID(&s)
 		r.Algorithm = nameOf(oid)
 		return []RecipientDescription{r}, ok
 	}
@@ -60,21 +61,21 @@ func parseRecipient(encoded []byte) ([]RecipientDescription, bool) {
 	case der.SEQUENCE:
 		r.Kind = "ktri"
 		ok = r.readIdentifier(&s)
-	case explicit(1):
+	case syntax.Explicit(1):
 		return parseKeyAgreement(s)
-	case explicit(2):
+	case syntax.Explicit(2):
 		r.Kind = "kekri"
 		var id, key cryptobyte.String
 		ok = s.ReadASN1(&id, der.SEQUENCE) && id.ReadASN1(&key, der.OCTET_STRING)
 		r.SubjectKeyID = key
-	case explicit(3):
+	case syntax.Explicit(3):
 		r.Kind = "pwri"
-		ok = s.SkipOptionalASN1(explicit(0))
+		ok = s.SkipOptionalASN1(syntax.Explicit(0))
 	}
 	if !ok {
 		return nil, false
 	}
-	a, ok := readAlgorithm(&s, der.SEQUENCE)
+	a, ok := syntax.ReadAlgorithm(&s, der.SEQUENCE)
 	r.Algorithm = nameOf(a.Algorithm)
 	return []RecipientDescription{r}, ok
 }
@@ -83,10 +84,10 @@ func parseRecipient(encoded []byte) ([]RecipientDescription, bool) {
 func parseKeyAgreement(s cryptobyte.String) ([]RecipientDescription, bool) {
 	var list []RecipientDescription
 	var keys cryptobyte.String
-	if !s.SkipASN1(explicit(0)) || !s.SkipOptionalASN1(explicit(1)) {
+	if !s.SkipASN1(syntax.Explicit(0)) || !s.SkipOptionalASN1(syntax.Explicit(1)) {
 		return nil, false
 	}
-	a, ok := readAlgorithm(&s, der.SEQUENCE)
+	a, ok := syntax.ReadAlgorithm(&s, der.SEQUENCE)
 	if !ok || !s.ReadASN1(&keys, der.SEQUENCE) {
 		return nil, false
 	}
@@ -96,8 +97,8 @@ func parseKeyAgreement(s cryptobyte.String) ([]RecipientDescription, bool) {
 		if !keys.ReadASN1(&key, der.SEQUENCE) {
 			return nil, false
 		}
-		if key.PeekASN1Tag(explicit(0)) {
-			ok = key.ReadASN1(&id, explicit(0)) && id.ReadASN1(&ski, der.OCTET_STRING)
+		if key.PeekASN1Tag(syntax.Explicit(0)) {
+			ok = key.ReadASN1(&id, syntax.Explicit(0)) && id.ReadASN1(&ski, der.OCTET_STRING)
 			r.SubjectKeyID = ski
 		} else {
 			ok = r.readIdentifier(&key)
@@ -112,13 +113,13 @@ func parseKeyAgreement(s cryptobyte.String) ([]RecipientDescription, bool) {
 
 // readIdentifier reads a RecipientIdentifier (RFC 5652 section 6.2.1).
 func (r *RecipientDescription) readIdentifier(s *cryptobyte.String) bool {
-	if s.PeekASN1Tag(context0) {
+	if s.PeekASN1Tag(syntax.Context0) {
 		var ski cryptobyte.String
-		ok := s.ReadASN1(&ski, context0)
+		ok := s.ReadASN1(&ski, syntax.Context0)
 		r.SubjectKeyID = ski
 		return ok
 	}
-	issuer, serial, ok := readIssuerSerial(s)
+	issuer, serial, ok := syntax.ReadIssuerSerial(s)
 	if ok {
 		r.Issuer, r.Serial = nameString(issuer), serial
 	}

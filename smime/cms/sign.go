@@ -20,6 +20,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/syntax"
 )
 
 // Signer is who signs and how. Only Certificate and Key are needed.
@@ -109,7 +110,7 @@ func (s Signer) method() (m method, err error) {
 		if bits := k.N.BitLen(); bits < goodRSA || bits > maxRSA {
 			return m, fmt.Errorf("RSA key of %d bits: sign with one of %d to %d", bits, goodRSA, maxRSA)
 		}
-		m.identifier = algorithm(oidRSA, asn1.NullBytes)
+		m.identifier = syntax.Algorithm(oidRSA, asn1.NullBytes)
 		if s.PSS {
 			m.options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: m.digest}
 			m.identifier = pssAlgorithm(m.digest)
@@ -117,12 +118,12 @@ func (s Signer) method() (m method, err error) {
 	case *ecdsa.PublicKey:
 		switch k.Curve {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-			m.identifier = algorithm(ecdsaWith(m.digest), nil)
+			m.identifier = syntax.Algorithm(ecdsaWith(m.digest), nil)
 		default:
 			return m, fmt.Errorf("%w elliptic curve to sign with: %s", ErrUnsupported, k.Curve.Params().Name)
 		}
 	case ed25519.PublicKey:
-		m.options, m.identifier = crypto.Hash(0), algorithm(oidEd25519, nil)
+		m.options, m.identifier = crypto.Hash(0), syntax.Algorithm(oidEd25519, nil)
 	default:
 		return m, fmt.Errorf("%w kind of key to sign with: %T", ErrUnsupported, k)
 	}
@@ -184,8 +185,8 @@ func (s Signer) signerInfo(m method, sum []byte) ([]byte, error) {
 			b.AddBytes(s.Certificate.RawIssuer)
 			b.AddASN1BigInt(s.Certificate.SerialNumber)
 		})
-		b.AddBytes(algorithm(oidOf(m.digest), nil))
-		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(attributes) })
+		b.AddBytes(syntax.Algorithm(syntax.Digest(m.digest), nil))
+		b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(attributes) })
 		b.AddBytes(m.identifier)
 		b.AddASN1OctetString(signature)
 	})

@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/syntax"
 )
 
 // signingCertificate and signingCertificateV2 bind the signature to a certificate (RFC 5035).
@@ -27,14 +29,14 @@ func TestSigningCertificate(t *testing.T) {
 	id := func(h crypto.Hash, named bool, c *x509.Certificate, rest ...[]byte) []byte {
 		var parts [][]byte
 		if named {
-			parts = append(parts, algorithm(oidOf(h), nil))
+			parts = append(parts, syntax.Algorithm(syntax.Digest(h), nil))
 		}
 		return tlv(der.SEQUENCE, append(append(parts, tlv(der.OCTET_STRING, sum(h, c.Raw))), rest...)...)
 	}
 	issuerSerial := func(issuer []byte, serial *big.Int) []byte {
 		var b cryptobyte.Builder
 		b.AddASN1BigInt(serial)
-		return tlv(der.SEQUENCE, tlv(der.SEQUENCE, tlv(explicit(4), issuer)), b.BytesOrPanic())
+		return tlv(der.SEQUENCE, tlv(der.SEQUENCE, tlv(syntax.Explicit(4), issuer)), b.BytesOrPanic())
 	}
 	value := func(ids ...[]byte) []byte { return tlv(der.SEQUENCE, tlv(der.SEQUENCE, ids...)) }
 	v1, v2 := oidSigningCertificate, oidSigningCertificateV2
@@ -56,7 +58,7 @@ func TestSigningCertificate(t *testing.T) {
 		{"v2 with another issuer", v2, [][]byte{value(id(crypto.SHA256, false, cert, issuerSerial(cert.RawSubject, cert.SerialNumber)))}, ErrAttributes},
 		{"v2 with another serial", v2, [][]byte{value(id(crypto.SHA256, false, cert, issuerSerial(cert.RawIssuer, big.NewInt(1))))}, ErrAttributes},
 		{"v2 with an issuer of another form", v2, [][]byte{value(id(crypto.SHA256, false, cert, tlv(der.SEQUENCE)))}, ErrAttributes},
-		{"v2 with an unknown digest", v2, [][]byte{value(tlv(der.SEQUENCE, algorithm(oidRSA, nil), tlv(der.OCTET_STRING, []byte("x"))))}, ErrUnsupported},
+		{"v2 with an unknown digest", v2, [][]byte{value(tlv(der.SEQUENCE, syntax.Algorithm(oidRSA, nil), tlv(der.OCTET_STRING, []byte("x"))))}, ErrUnsupported},
 		{"v2 without certificates", v2, [][]byte{value()}, ErrAttributes},
 		{"v2 of another type", v2, [][]byte{{5, 0}}, ErrAttributes},
 		{"v2 without value", v2, nil, ErrAttributes},
@@ -93,7 +95,7 @@ func TestCandidates(t *testing.T) {
 		f := forge("x")
 		stranger.cert = f.id.cert
 		if bySKI {
-			f.sid = tlv(context0, f.id.cert.SubjectKeyId)
+			f.sid = tlv(syntax.Context0, f.id.cert.SubjectKeyId)
 		}
 		wrong := reissue(t, stranger)
 		f.certs = [][]byte{wrong.Raw, f.id.cert.Raw}
@@ -113,17 +115,19 @@ func TestAlgorithmProtection(t *testing.T) {
 	protect := func(parts ...[]byte) []byte {
 		return attr(oidAlgorithmProtection, func(b *cryptobyte.Builder) { b.AddBytes(tlv(der.SEQUENCE, parts...)) })
 	}
-	signature := func(oid asn1.ObjectIdentifier) []byte { return tlv(explicit(1), algorithm(oid, asn1.NullBytes)[2:]) }
+	signature := func(oid asn1.ObjectIdentifier) []byte {
+		return tlv(syntax.Explicit(1), syntax.Algorithm(oid, asn1.NullBytes)[2:])
+	}
 	for _, test := range []struct {
 		name string
 		attr []byte
 		want error
 	}{
-		{"same", protect(algorithm(oidSHA256, nil), signature(oidRSA)), nil},
-		{"same with NULL", protect(algorithm(oidSHA256, asn1.NullBytes), signature(oidRSA)), nil},
-		{"another digest", protect(algorithm(oidSHA512, nil), signature(oidRSA)), ErrAttributes},
-		{"another signature", protect(algorithm(oidSHA256, nil), signature(oidPSS)), ErrAttributes},
-		{"a MAC", protect(algorithm(oidSHA256, nil), tlv(explicit(2), algorithm(oidRSA, nil)[2:])), ErrAttributes},
+		{"same", protect(syntax.Algorithm(syntax.SHA256, nil), signature(oidRSA)), nil},
+		{"same with NULL", protect(syntax.Algorithm(syntax.SHA256, asn1.NullBytes), signature(oidRSA)), nil},
+		{"another digest", protect(syntax.Algorithm(syntax.SHA512, nil), signature(oidRSA)), ErrAttributes},
+		{"another signature", protect(syntax.Algorithm(syntax.SHA256, nil), signature(oidPSS)), ErrAttributes},
+		{"a MAC", protect(syntax.Algorithm(syntax.SHA256, nil), tlv(syntax.Explicit(2), syntax.Algorithm(oidRSA, nil)[2:])), ErrAttributes},
 		{"nothing", protect(), ErrAttributes},
 	} {
 		f := forge("x")
@@ -138,7 +142,7 @@ func TestWeak(t *testing.T) {
 		change func(*forgery)
 		reason string
 	}{
-		{"SHA-1", func(f *forgery) { f.digest, f.hash = oidSHA1, crypto.SHA1 }, "SHA-1"},
+		{"SHA-1", func(f *forgery) { f.digest, f.hash = syntax.SHA1, crypto.SHA1 }, "SHA-1"},
 		{"RSA 1024", func(f *forgery) { f.id = rsa1024(); f.certs = [][]byte{f.id.cert.Raw} }, "1024"},
 	} {
 		f := forge("x")
@@ -159,7 +163,7 @@ func TestWeak(t *testing.T) {
 // Keys nobody should have must neither pass nor panic nor take long.
 func TestKeys(t *testing.T) {
 	si := &SignerInfo{}
-	si.DigestAlgorithm.Algorithm = oidSHA256
+	si.DigestAlgorithm.Algorithm = syntax.SHA256
 	huge := new(big.Int).Lsh(big.NewInt(1), 16384)
 	odd := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 2047), big.NewInt(1))
 	rsaKey := func(n *big.Int, e int) crypto.PublicKey { return &rsa.PublicKey{N: n, E: e} }
@@ -184,11 +188,11 @@ func TestKeys(t *testing.T) {
 		{"Ed25519 cut short", ed25519.PublicKey{1, 2, 3}},
 	} {
 		for name, algorithm := range map[string][]byte{
-			"PKCS #1": algorithm(oidRSA, nil), "PSS": pssAlgorithm(crypto.SHA256), "ECDSA": algorithm(ecdsaWith(crypto.SHA256), nil),
-			"Ed25519": algorithm(oidEd25519, nil),
+			"PKCS #1": syntax.Algorithm(oidRSA, nil), "PSS": pssAlgorithm(crypto.SHA256), "ECDSA": syntax.Algorithm(ecdsaWith(crypto.SHA256), nil),
+			"Ed25519": syntax.Algorithm(oidEd25519, nil),
 		} {
 			in := input(algorithm)
-			si.SignatureAlgorithm, _ = readAlgorithm(&in, der.SEQUENCE)
+			si.SignatureAlgorithm, _ = syntax.ReadAlgorithm(&in, der.SEQUENCE)
 			_, err := newVerifier(&x509.Certificate{PublicKey: test.key}, si)
 			if !errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrSignature) {
 				t.Errorf("%s for %s: got %v", test.name, name, err)
@@ -201,9 +205,9 @@ func TestKeys(t *testing.T) {
 func TestEd25519(t *testing.T) {
 	f := forge("x")
 	f.id = ed()
-	f.certs, f.algorithm = [][]byte{f.id.cert.Raw}, algorithm(oidEd25519, nil)
+	f.certs, f.algorithm = [][]byte{f.id.cert.Raw}, syntax.Algorithm(oidEd25519, nil)
 	wantErr(t, "SHA-256", verdict(t, f).Err, ErrUnsupported)
-	f.digest, f.hash = oidSHA512, crypto.SHA512
+	f.digest, f.hash = syntax.SHA512, crypto.SHA512
 	f.attributes = f.usual()
 	wantErr(t, "SHA-512", verdict(t, f).Err, nil)
 	f.attributes = nil

@@ -13,6 +13,7 @@ import (
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/syntax"
 )
 
 // SignerInfo is one signer as received (RFC 5652 section 5.3). Either Issuer and Serial are set, or SubjectKeyID.
@@ -64,13 +65,13 @@ func parseSignerInfo(raw []byte, l Limits) (*SignerInfo, error) {
 		return nil, err
 	}
 	var ok bool
-	if si.DigestAlgorithm, ok = readAlgorithm(&s, der.SEQUENCE); !ok {
+	if si.DigestAlgorithm, ok = syntax.ReadAlgorithm(&s, der.SEQUENCE); !ok {
 		return nil, malformed("digest algorithm of a SignerInfo")
 	}
-	if si.SignedAttributes, si.signed, err = parseAttributes(&s, explicit(0), l.Attributes); err != nil {
+	if si.SignedAttributes, si.signed, err = parseAttributes(&s, syntax.Explicit(0), l.Attributes); err != nil {
 		return nil, err
 	}
-	if si.SignatureAlgorithm, ok = readAlgorithm(&s, der.SEQUENCE); !ok {
+	if si.SignatureAlgorithm, ok = syntax.ReadAlgorithm(&s, der.SEQUENCE); !ok {
 		return nil, malformed("signature algorithm of a SignerInfo")
 	}
 	var signature cryptobyte.String
@@ -78,7 +79,7 @@ func parseSignerInfo(raw []byte, l Limits) (*SignerInfo, error) {
 		return nil, malformed("SignerInfo without signature")
 	}
 	si.Signature = signature
-	if si.UnsignedAttributes, _, err = parseAttributes(&s, explicit(1), l.Attributes); err != nil {
+	if si.UnsignedAttributes, _, err = parseAttributes(&s, syntax.Explicit(1), l.Attributes); err != nil {
 		return nil, err
 	}
 	if !s.Empty() {
@@ -93,15 +94,15 @@ func parseSignerInfo(raw []byte, l Limits) (*SignerInfo, error) {
 // parseIdentifier reads the SignerIdentifier.
 func (si *SignerInfo) parseIdentifier(s *cryptobyte.String) (err error) {
 	var ok bool
-	if s.PeekASN1Tag(context0) {
+	if s.PeekASN1Tag(syntax.Context0) {
 		var id cryptobyte.String
-		if !s.ReadASN1(&id, context0) || len(id) == 0 {
+		if !s.ReadASN1(&id, syntax.Context0) || len(id) == 0 {
 			return malformed("subject key identifier of a signer")
 		}
 		si.SubjectKeyID = id
 		return nil
 	}
-	if si.Issuer, si.Serial, ok = readIssuerSerial(s); !ok {
+	if si.Issuer, si.Serial, ok = syntax.ReadIssuerSerial(s); !ok {
 		return malformed("signer identifier")
 	}
 	return nil
@@ -150,7 +151,7 @@ func readAttribute(s *cryptobyte.String) (a Attribute, ok bool) {
 	if !s.ReadASN1(&body, der.SEQUENCE) {
 		return a, false
 	}
-	if a.Type, ok = readOID(&body); !ok || !body.ReadASN1(&values, der.SET) || !body.Empty() {
+	if a.Type, ok = syntax.ReadOID(&body); !ok || !body.ReadASN1(&values, der.SET) || !body.Empty() {
 		return a, false
 	}
 	for !values.Empty() {

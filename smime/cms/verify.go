@@ -10,6 +10,8 @@ import (
 	"time"
 
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/syntax"
 )
 
 // SignerResult says what became of one signer.
@@ -38,7 +40,7 @@ func (s *SignedData) Verify(extra ...*x509.Certificate) []SignerResult {
 func (s *SignedData) verify(si *SignerInfo, extra []*x509.Certificate) SignerResult {
 	res := SignerResult{
 		Info:      si,
-		Digest:    hashOf(si.DigestAlgorithm.Algorithm),
+		Digest:    syntax.Hash(si.DigestAlgorithm.Algorithm),
 		Algorithm: signatureName(si),
 	}
 	candidates := s.candidates(si, extra)
@@ -117,7 +119,7 @@ func (s *SignedData) checkAttributes(si *SignerInfo) error {
 		return err
 	}
 	in := input(v)
-	if oid, ok := readOID(&in); !ok || !in.Empty() || !oid.Equal(s.ContentType) {
+	if oid, ok := syntax.ReadOID(&in); !ok || !in.Empty() || !oid.Equal(s.ContentType) {
 		return fmt.Errorf("%w: content type is missing or another than the content's", ErrAttributes)
 	}
 	v, err = attribute(si.SignedAttributes, oidMessageDigest)
@@ -139,8 +141,8 @@ func checkProtection(si *SignerInfo) error {
 	in := input(v)
 	body := in
 	if in.ReadASN1(&body, der.SEQUENCE) {
-		digest, ok := readAlgorithm(&body, der.SEQUENCE)
-		signature, ok2 := readAlgorithm(&body, explicit(1))
+		digest, ok := syntax.ReadAlgorithm(&body, der.SEQUENCE)
+		signature, ok2 := syntax.ReadAlgorithm(&body, syntax.Explicit(1))
 		if ok && ok2 && body.Empty() && sameAlgorithm(digest, si.DigestAlgorithm) &&
 			sameAlgorithm(signature, si.SignatureAlgorithm) {
 			return nil
@@ -151,7 +153,7 @@ func checkProtection(si *SignerInfo) error {
 
 // checkDigest compares the content with the messageDigest attribute.
 func (s *SignedData) checkDigest(si *SignerInfo, h crypto.Hash) error {
-	if h == 0 || !noParameters(si.DigestAlgorithm) {
+	if h == 0 || !syntax.NoParameters(si.DigestAlgorithm) {
 		return fmt.Errorf("%w digest algorithm %s", ErrUnsupported, nameOf(si.DigestAlgorithm.Algorithm))
 	}
 	listed := func(d DigestAlgorithm) bool { return d.Hash == h }

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/smime/cms/syntax"
 )
 
 // verdict reads and verifies an object with one signer.
@@ -88,32 +90,32 @@ func TestVerifySemantics(t *testing.T) {
 			f.attributes = append(f.attributes, tlv(der.SEQUENCE, []byte{6, 7, 0x69, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}, tlv(der.SET)))
 		}, nil},
 
-		{"digest not announced", func(f *forgery) { f.announced = []asn1.ObjectIdentifier{oidSHA512} }, ErrUnsupported},
+		{"digest not announced", func(f *forgery) { f.announced = []asn1.ObjectIdentifier{syntax.SHA512} }, ErrUnsupported},
 		{"no digest announced", func(f *forgery) { f.announced = []asn1.ObjectIdentifier{} }, ErrUnsupported},
-		{"unknown digests announced besides", func(f *forgery) { f.announced = []asn1.ObjectIdentifier{receipt, oidSHA256, receipt} }, nil},
+		{"unknown digests announced besides", func(f *forgery) { f.announced = []asn1.ObjectIdentifier{receipt, syntax.SHA256, receipt} }, nil},
 		{"unknown digest", func(f *forgery) { f.digest = receipt }, ErrUnsupported},
 		{"MD5", func(f *forgery) { f.digest = asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 5} }, ErrUnsupported},
-		{"digest is not that of the signature", func(f *forgery) { f.digest = oidSHA512 }, ErrDigest},
+		{"digest is not that of the signature", func(f *forgery) { f.digest = syntax.SHA512 }, ErrDigest},
 
 		{"no certificate", func(f *forgery) { f.certs = nil }, ErrNoCertificate},
 		{"another's certificate", func(f *forgery) { f.certs = [][]byte{p256().cert.Raw} }, ErrNoCertificate},
 		{"certificates in any order", func(f *forgery) { f.certs = [][]byte{root().cert.Raw, p256().cert.Raw, f.id.cert.Raw} }, nil},
 		{"garbage among the certificates", func(f *forgery) { f.certs = [][]byte{tlv(der.SEQUENCE, octets([]byte("x"))), f.id.cert.Raw} }, nil},
 		{"attribute certificates", func(f *forgery) {
-			f.certs = [][]byte{tlv(explicit(1)), tlv(explicit(2), octets(nil)), tlv(explicit(3)), f.id.cert.Raw}
+			f.certs = [][]byte{tlv(syntax.Explicit(1)), tlv(syntax.Explicit(2), octets(nil)), tlv(syntax.Explicit(3)), f.id.cert.Raw}
 		}, nil},
-		{"subject key identifier", func(f *forgery) { f.sid = tlv(context0, f.id.cert.SubjectKeyId) }, nil},
-		{"subject key identifier, wrapped", func(f *forgery) { f.sid = tlv(context0, octets(f.id.cert.SubjectKeyId)) }, ErrNoCertificate},
-		{"unknown subject key identifier", func(f *forgery) { f.sid = tlv(context0, []byte("nobody")) }, ErrNoCertificate},
+		{"subject key identifier", func(f *forgery) { f.sid = tlv(syntax.Context0, f.id.cert.SubjectKeyId) }, nil},
+		{"subject key identifier, wrapped", func(f *forgery) { f.sid = tlv(syntax.Context0, octets(f.id.cert.SubjectKeyId)) }, ErrNoCertificate},
+		{"unknown subject key identifier", func(f *forgery) { f.sid = tlv(syntax.Context0, []byte("nobody")) }, ErrNoCertificate},
 
 		{"signature by another key", func(f *forgery) { f.id.key = must(rsa.GenerateKey(rand.Reader, 2048)) }, ErrSignature},
-		{"signature of another algorithm", func(f *forgery) { f.algorithm = algorithm(ecdsaWith(crypto.SHA256), nil) }, ErrSignature},
-		{"signature algorithm with the digest", func(f *forgery) { f.algorithm = algorithm(signatures[1].oid, asn1.NullBytes) }, nil},
-		{"signature algorithm without parameters", func(f *forgery) { f.algorithm = algorithm(oidRSA, nil) }, nil},
-		{"signature algorithm with another digest", func(f *forgery) { f.algorithm = algorithm(signatures[2].oid, asn1.NullBytes) }, ErrUnsupported},
-		{"signature algorithm with parameters", func(f *forgery) { f.algorithm = algorithm(oidRSA, octets([]byte("x"))) }, ErrUnsupported},
-		{"unknown signature algorithm", func(f *forgery) { f.algorithm = algorithm(receipt, nil) }, ErrUnsupported},
-		{"PSS without parameters", func(f *forgery) { f.algorithm = algorithm(oidPSS, nil) }, ErrUnsupported},
+		{"signature of another algorithm", func(f *forgery) { f.algorithm = syntax.Algorithm(ecdsaWith(crypto.SHA256), nil) }, ErrSignature},
+		{"signature algorithm with the digest", func(f *forgery) { f.algorithm = syntax.Algorithm(signatures[1].oid, asn1.NullBytes) }, nil},
+		{"signature algorithm without parameters", func(f *forgery) { f.algorithm = syntax.Algorithm(oidRSA, nil) }, nil},
+		{"signature algorithm with another digest", func(f *forgery) { f.algorithm = syntax.Algorithm(signatures[2].oid, asn1.NullBytes) }, ErrUnsupported},
+		{"signature algorithm with parameters", func(f *forgery) { f.algorithm = syntax.Algorithm(oidRSA, octets([]byte("x"))) }, ErrUnsupported},
+		{"unknown signature algorithm", func(f *forgery) { f.algorithm = syntax.Algorithm(receipt, nil) }, ErrUnsupported},
+		{"PSS without parameters", func(f *forgery) { f.algorithm = syntax.Algorithm(oidPSS, nil) }, ErrUnsupported},
 		{"PSS named, PKCS #1 made", func(f *forgery) { f.algorithm = pssAlgorithm(crypto.SHA256) }, ErrSignature},
 		{"PSS of another hash", func(f *forgery) { f.algorithm = pssAlgorithm(crypto.SHA512) }, ErrUnsupported},
 		{"PSS", func(f *forgery) {
@@ -174,7 +176,7 @@ func TestAttributesAsContent(t *testing.T) {
 			f := forge("")
 			f.id, f.content, f.outside, f.attributes = everyone[name](), set, outside, nil
 			f.certs = [][]byte{f.id.cert.Raw}
-			f.algorithm = algorithm(victim.Signers[0].SignatureAlgorithm.Algorithm, victim.Signers[0].SignatureAlgorithm.Parameters.FullBytes)
+			f.algorithm = syntax.Algorithm(victim.Signers[0].SignatureAlgorithm.Algorithm, victim.Signers[0].SignatureAlgorithm.Parameters.FullBytes)
 			res := verdict(t, f)
 			wantErr(t, name, res.Err, ErrAttributes)
 			if res.Err != nil && !strings.Contains(res.Err.Error(), "in the place of the content") {
