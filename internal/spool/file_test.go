@@ -141,21 +141,45 @@ func TestDiskIsUsedOnlyWhenNeeded(t *testing.T) {
 	if f.disk == nil {
 		t.Fatal("not on disk")
 	}
-	info, err := f.disk.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := info.Mode().Perm(); got != 0o600 {
-		t.Errorf("mode %v", got)
-	}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok && sys.Nlink != 0 {
-		t.Errorf("%d links", sys.Nlink)
-	}
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 0 {
 		t.Errorf("folder holds %v, %v", names, err)
 	}
 	if len(f.held) > 1 {
 		t.Errorf("%d chunks held after the spill", len(f.held))
+	}
+}
+
+// Either way to a file without a name gives one that nobody else can open, and
+// that goes when the process does.
+func TestNoName(t *testing.T) {
+	for name, open := range map[string]func(string) (*os.File, error){"never had one": nameless, "removed": unnamed} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			f, err := open(dir)
+			if errors.Is(err, errors.ErrUnsupported) {
+				t.Skip("this system or file system has none")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			info, err := f.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Mode(); got != 0o600 {
+				t.Errorf("mode %v", got)
+			}
+			if sys, ok := info.Sys().(*syscall.Stat_t); ok && sys.Nlink != 0 {
+				t.Errorf("%d links", sys.Nlink)
+			}
+			if names, err := os.ReadDir(dir); err != nil || len(names) != 0 {
+				t.Errorf("folder holds %v, %v", names, err)
+			}
+			if _, err := open(dir + "/missing"); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("in a folder that is missing: %v", err)
+			}
+		})
 	}
 }
 

@@ -61,6 +61,15 @@ func (s *Store) Create() *File { return &File{store: s} }
 
 // unlinked opens a new file, mode 0600, that no longer has a name.
 func unlinked(dir string) (*os.File, error) {
+	f, err := nameless(dir)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return unnamed(dir)
+	}
+	return f, err
+}
+
+// unnamed makes a file and removes its name.
+func unnamed(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "mailseal-")
 	if err != nil {
 		return nil, err
