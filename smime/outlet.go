@@ -1,6 +1,7 @@
 package smime
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -22,11 +23,17 @@ func newContent(b message.Body, check func([]byte) error) *content {
 }
 
 // WriteTo writes the body to w.
-func (c *content) WriteTo(w io.Writer) (int64, error) {
+func (c *content) WriteTo(w io.Writer) (n int64, err error) {
 	out := newOutlet(w, c.body.Size())
-	err := c.put(out)
-	return out.written, out.close(err)
+	err = errPanicked // unless put returns
+	defer func() { n, err = out.written, out.close(err) }()
+	err = c.put(out)
+	return
 }
+
+// errPanicked has the goroutine of an outlet end when the check of a block, or
+// the reading of one, panics.
+var errPanicked = errors.New("panic while reading")
 
 func (c *content) put(out *outlet) error {
 	b := blockPool.Get().(*block)

@@ -73,3 +73,21 @@ func TestPanicOfTheWriterGoesOffWhereItIsRecovered(t *testing.T) {
 	io.Copy(&limited{most: queueFrom / 2, panic: true}, newContent(message.Bytes(make([]byte, 2*queueFrom)), nil))
 	t.Error("nothing happened")
 }
+
+func TestPanicOfTheReaderLeavesNoGoroutine(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	defer func() {
+		if v := recover(); v != "boom" {
+			t.Errorf("recovered %v", v)
+		}
+	}()
+	left := queueFrom / blockSize
+	check := func([]byte) error {
+		if left--; left == 0 {
+			panic("boom")
+		}
+		return nil
+	}
+	io.Copy(io.Discard, newContent(message.Bytes(make([]byte, 2*queueFrom)), check))
+	t.Error("nothing happened")
+}
