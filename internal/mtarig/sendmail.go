@@ -62,7 +62,7 @@ func (s *Sendmail) Start() error {
 		return fmt.Errorf("take sendmail's log: %w", err)
 	}
 	s.log = log
-	if err := s.run(func() *exec.Cmd { return s.program("-bD") }); err != nil {
+	if err := s.run(func() *exec.Cmd { return s.program("sendmail.cf", "-bD") }); err != nil {
 		return errors.Join(err, s.Stop())
 	}
 	return nil
@@ -93,13 +93,13 @@ mount --rbind "$2/dev" /dev || echo 'no /dev of its own: the log of sendmail is 
 shift 2
 exec "$@"`
 
-// program makes a command that runs sendmail with the instance's
-// configuration.
-func (s *Sendmail) program(args ...string) *exec.Cmd {
+// program makes a command that runs sendmail with a configuration in the
+// instance's folder.
+func (s *Sendmail) program(cf string, args ...string) *exec.Cmd {
 	argv := append([]string{
 		"--uts", "--mount", "--propagation", "private", "--",
 		"/bin/sh", "-c", namespace, "sendmail", s.cfg.Hostname, s.dir,
-		filepath.Join(s.cfg.Tools.sendmail, "usr/libexec/sendmail/sendmail"), "-C", s.path("sendmail.cf"),
+		filepath.Join(s.cfg.Tools.sendmail, "usr/libexec/sendmail/sendmail"), "-C", s.path(cf),
 	}, args...)
 	return exec.Command("unshare", argv...)
 }
@@ -114,7 +114,7 @@ func (s *Sendmail) WaitQueue(ok func([]Entry) bool, timeout time.Duration) ([]En
 
 // Flush tries all mail in the queue again, and returns when that is done.
 func (s *Sendmail) Flush() error {
-	cmd := s.program("-q")
+	cmd := s.program("sendmail.cf", "-q")
 	_, err := s.command(nil, cmd.Args[0], cmd.Args[1:]...)
 	return err
 }
@@ -125,21 +125,24 @@ func (s *Sendmail) configure() error {
 	if err != nil {
 		return err
 	}
-	files := map[string]string{
-		"sendmail.mc":    mc,
-		"service.switch": "hosts files\naliases files\npasswd files\n",
+	const services = "hosts files\naliases files\npasswd files\n"
+	if err := os.WriteFile(s.path("service.switch"), []byte(services), 0o644); err != nil {
+		return err
 	}
-	for name, text := range files {
-		if err := os.WriteFile(s.path(name), []byte(text), 0o644); err != nil {
-			return err
-		}
+	return s.generate("sendmail", mc)
+}
+
+// generate writes an mc file and has m4 make the cf file of it.
+func (s *Sendmail) generate(name, mc string) error {
+	if err := os.WriteFile(s.path(name+".mc"), []byte(mc), 0o644); err != nil {
+		return err
 	}
 	lib := s.macros()
-	cf, err := s.command(nil, "m4", "-D_CF_DIR_="+lib+"/", lib+"/m4/cf.m4", s.path("sendmail.mc"))
+	cf, err := s.command(nil, "m4", "-D_CF_DIR_="+lib+"/", lib+"/m4/cf.m4", s.path(name+".mc"))
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(s.path("sendmail.cf"), cf, 0o644)
+	return os.WriteFile(s.path(name+".cf"), cf, 0o644)
 }
 
 // macros is the folder of the cf files.
