@@ -5,17 +5,15 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
+
+	"mailseal/test/report"
 )
 
 // suites are the packages with a BenchmarkRatio, and what their table is of.
@@ -24,11 +22,7 @@ var suites = []struct{ pkg, title string }{
 	{"./smime/cms", "CMS objects alone"},
 }
 
-// The table stands between these lines of the file.
-const (
-	begin = "<!-- figures: written by make bench -->"
-	end   = "<!-- end of figures -->"
-)
+var marks = report.Marks{Begin: "<!-- figures: written by make bench -->", End: "<!-- end of figures -->"}
 
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of all benchmarks; the medians are told")
@@ -43,7 +37,7 @@ func main() {
 
 func run(rounds int, benchtime, out string) error {
 	var table bytes.Buffer
-	fmt.Fprintf(&table, "%s, %d cores, %s/%s, %s; medians of %d rounds.\n", cpu(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), rounds)
+	fmt.Fprintf(&table, "%s; medians of %d rounds.\n", report.Machine(), rounds)
 	for _, s := range suites {
 		var all results
 		for i := range rounds {
@@ -61,32 +55,7 @@ func run(rounds int, benchtime, out string) error {
 		_, err := os.Stdout.Write(table.Bytes())
 		return err
 	}
-	return renew(out, table.String())
-}
-
-// cpu is the processor's name as /proc has it.
-func cpu() string {
-	info, _ := os.ReadFile("/proc/cpuinfo") // it is only for people
-	for line := range strings.Lines(string(info)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.TrimLeft(strings.TrimSpace(name), ": ")
-		}
-	}
-	return "unknown processor"
-}
-
-// renew replaces what stands between the marks.
-func renew(name, table string) error {
-	old, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	head, rest, ok1 := strings.Cut(string(old), begin+"\n")
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no lines %q and %q", filepath.Base(name), begin, end)
-	}
-	return os.WriteFile(name, []byte(head+begin+"\n\n"+table+"\n"+end+tail), 0o644)
+	return marks.Renew(out, table.String())
 }
 
 // results are the metrics of benchmarks, by name, in the order of the first round.
@@ -126,7 +95,7 @@ func (r *results) write(w io.Writer) {
 	for _, n := range r.names {
 		size, op, _ := strings.Cut(n, "/")
 		v := r.values[n]
-		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %s | %.0f KiB |\n", size, op, median(v["wall"]), median(v["cpu"]), took(median(v["us"])), median(v["heap-B"])/1024)
+		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %s | %.0f KiB |\n", size, op, report.Median(v["wall"]), report.Median(v["cpu"]), took(report.Median(v["us"])), report.Median(v["heap-B"])/1024)
 	}
 }
 
@@ -135,12 +104,4 @@ func took(us float64) string {
 		return fmt.Sprintf("%.0f µs", us)
 	}
 	return fmt.Sprintf("%.1f ms", us/1000)
-}
-
-func median[T cmp.Ordered](vs []T) (m T) {
-	if len(vs) == 0 {
-		return m
-	}
-	vs = slices.Sorted(slices.Values(vs))
-	return vs[len(vs)/2]
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -16,27 +14,5 @@ func TestTable(t *testing.T) {
 	r.write(&b)
 	if want := "| 10KB | sign detached | 0.70 | 0.80 | 2.0 ms | 2 KiB |\n"; !strings.HasSuffix(b.String(), want) {
 		t.Errorf("%s\nwant %s", b.String(), want)
-	}
-}
-
-func TestRenew(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "performance.md")
-	if err := os.WriteFile(name, []byte("before\n"+begin+"\nold\n"+end+"\nafter\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := renew(name, "new\n"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(name)
-	if want := "before\n" + begin + "\n\nnew\n\n" + end + "\nafter\n"; err != nil || string(got) != want {
-		t.Errorf("%q, %v", got, err)
-	}
-	if err := os.WriteFile(name, []byte("no marks\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := renew(name, "new\n"); err == nil {
-		t.Error("no error for a file without marks")
 	}
 }
