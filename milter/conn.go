@@ -27,6 +27,7 @@ type conn struct {
 	pending []byte // what the library has yet to read of the packet it gets
 	head    [5]byte
 	packet  []byte // where the data of the latest packet is
+	watch   stopwatch
 
 	mu     sync.Mutex // guards inMail
 	inMail bool       // an idle connection may be closed, this one not
@@ -44,11 +45,15 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.session = &session{server: s, conn: c}
 	c.in = bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) {
 		quick()
-		return nc.Read(p)
+		n, err := nc.Read(p)
+		s.stats.received.Add(int64(n))
+		return n, err
 	}), readBuffer)
 	c.out.w = writerFunc(func(p []byte) (int, error) {
 		_ = nc.SetWriteDeadline(time.Now().Add(s.conf.Write))
-		return nc.Write(p)
+		n, err := nc.Write(p)
+		s.stats.sent.Add(int64(n))
+		return n, err
 	})
 	return c
 }
@@ -156,6 +161,7 @@ func (c *conn) lost(err error) {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, errClosing), errors.Is(err, net.ErrClosed):
 	default:
+		c.server.stats.broken.Add(1)
 		c.session.log().Warn("connection", "error", err)
 	}
 	c.session.drop()
@@ -168,6 +174,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.out.append(p) == nil {
 		_ = c.out.flush() // the outbox remembers it
 	}
+	c.watch.stop()
 	c.release()
 	return len(p), nil
 }

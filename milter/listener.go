@@ -68,6 +68,7 @@ func (l *listener) slot() bool {
 	}
 	if !l.full {
 		l.full = true
+		l.server.stats.waits.Add(1)
 		l.server.log.Warn("connections", "limit", cap(l.server.slots),
 			"error", "no more are accepted until one ends")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"mailseal/internal/fault"
 	"mailseal/internal/message"
@@ -21,6 +22,7 @@ type bodyFile interface {
 // stop the telling, as most of it is not answered; it is the answer at the end.
 type mail struct {
 	handler  Handler // the one of the time of MAIL decides
+	began    time.Time
 	envelope message.Envelope
 	header   message.Header
 	size     int64 // of the header

@@ -61,6 +61,8 @@ type Config struct {
 	// ProgressEvery is how often the MTA is told that the Handler is still at
 	// work (3 s).
 	ProgressEvery time.Duration
+	// Meter is told how long the steps of a mail take (nobody is).
+	Meter Meter
 }
 
 // A Server speaks the milter protocol on any number of listeners.
@@ -104,6 +106,7 @@ func New(c Config) (*Server, error) {
 		done:      make(chan struct{}),
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
+		stats:     counters{faults: newFaults()},
 	}
 	s.base, s.cut = context.WithCancel(context.Background())
 	s.buffers.New = func() any {

@@ -136,7 +136,7 @@ func TestConnectionLimit(t *testing.T) {
 		(<-third).quit()
 		second.quit()
 		ts.stop()
-		if got := ts.Stats(); got.Connections != 3 {
+		if got := ts.Stats(); got.Connections != 3 || got.Waits != 1 {
 			t.Errorf("%+v", got)
 		}
 	})

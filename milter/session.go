@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"time"
 
 	milterlib "github.com/emersion/go-milter"
 
@@ -155,6 +156,7 @@ func (s *session) begin(data []byte) error {
 	s.id = s.macros.mail.values[macroQueueID]
 	s.mail = &mail{
 		handler: s.server.currentHandler(),
+		began:   time.Now(),
 		envelope: message.Envelope{
 			QueueID:    s.id,
 			Sender:     address,
@@ -231,6 +233,7 @@ func (s *session) RcptTo(string, *milterlib.Modifier) (milterlib.Response, error
 		return answerFault(fault.Internal), nil
 	}
 	if len(s.mail.envelope.Recipients) >= s.server.conf.MaxRecipients {
+		s.server.stats.fault(fault.TooManyRecipients)
 		return answerFault(fault.TooManyRecipients), nil
 	}
 	s.mail.envelope.Recipients = append(s.mail.envelope.Recipients, *rcpt)
@@ -252,6 +255,7 @@ func (s *session) Body(*milterlib.Modifier) (resp milterlib.Response, err error)
 	// From here on the mail is not the session's: a handler that does not
 	// come to an end keeps it while the next mail is told.
 	s.mail = nil
+	s.conn.watch.start(s.server.conf.Meter, m.began)
 	defer m.close()
 	if m.fault != nil {
 		return s.refuse(m.fault), nil
@@ -266,6 +270,7 @@ func (s *session) refuse(err error) final {
 	if kind.Temporary() {
 		event, level = "deferred", slog.LevelError
 	}
+	s.server.stats.fault(kind)
 	s.log().Log(context.Background(), level, event, "fault", kind.String(), "error", err)
 	return answerFault(kind)
 }

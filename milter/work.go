@@ -42,6 +42,7 @@ func (s *session) finish(m *mail) final {
 	if err != nil {
 		return s.refuse(fmt.Errorf("%w: %w", fault.Internal, err))
 	}
+	s.conn.watch.lap()
 	if err := s.conn.send(p); errors.Is(err, errBody) {
 		// The MTA forgets the edits of a mail that it does not take.
 		return s.refuse(fmt.Errorf("%w: %w", fault.Storage, err))

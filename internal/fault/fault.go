@@ -45,6 +45,15 @@ var table = [...]struct {
 	Rejected:          {"rejected", 550, "5.7.1", "message refused by policy"},
 }
 
+// Kinds returns all kinds, in the order of their numbers.
+func Kinds() []Kind {
+	all := make([]Kind, len(table))
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
 func (k Kind) row() int {
 	if k < 0 || int(k) >= len(table) {
 		return int(Internal)

@@ -15,7 +15,7 @@ func TestTable(t *testing.T) {
 	enhanced := regexp.MustCompile(`^[45]\.\d{1,3}\.\d{1,3}$`)
 	word := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
 	seen := map[string]Kind{}
-	for k := range Kind(len(table)) {
+	for _, k := range Kinds() {
 		code, enh, text := k.Reply()
 		if !word.MatchString(k.String()) {
 			t.Errorf("kind %d: name %q is no word for logs", k, k)
