@@ -9,6 +9,7 @@
 //
 // A Sink stands behind the instances and keeps what they deliver, byte for
 // byte; a Client speaks SMTP to them, also in ways that no mail program would.
+// An OpenDKIM is a milter to stand beside ours.
 //
 // When the process that started an instance dies, whatever the way, a
 // watchdog stops the instance and removes its folder.
@@ -21,16 +22,18 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 )
 
-// Tools says where the MTAs' programs are.
+// Tools says where the programs of the MTAs and of OpenDKIM are.
 type Tools struct {
 	postfix  string // the root that usr/sbin/postfix stands under; "" for none
 	sendmail string // the same for usr/libexec/sendmail/sendmail
+	opendkim string // and for usr/sbin/opendkim
 }
 
-// Find looks for the MTAs in trees that their packages were unpacked into, the
-// first that has one wins, and then for a Postfix that is installed. An empty
+// Find looks for the programs in trees that their packages were unpacked into,
+// the first that has one wins, and then for those that are installed. An empty
 // name is passed over.
 func Find(trees ...string) Tools {
 	var t Tools
@@ -45,8 +48,21 @@ func Find(trees ...string) Tools {
 		if t.sendmail == "" && exists(root, "usr/libexec/sendmail/sendmail", "usr/share/sendmail/cf/m4/cf.m4") {
 			t.sendmail = root
 		}
+		if t.opendkim == "" && exists(root, "usr/sbin/opendkim") {
+			t.opendkim = root
+		}
 	}
 	return t
+}
+
+// unpackedLibraries is the environment in which a program finds the libraries
+// that were unpacked with it.
+func unpackedLibraries(root string) []string {
+	libs, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-*"))
+	if root == "/" || len(libs) == 0 {
+		return nil
+	}
+	return []string{"LD_LIBRARY_PATH=" + strings.Join(libs, ":")}
 }
 
 func exists(root string, names ...string) bool {

@@ -35,10 +35,7 @@ func NewSendmail(cfg Config) (*Sendmail, error) {
 		return nil, err
 	}
 	s := &Sendmail{instance: i}
-	libs, _ := filepath.Glob(filepath.Join(cfg.Tools.sendmail, "usr/lib/*-linux-*"))
-	if cfg.Tools.sendmail != "/" && len(libs) > 0 {
-		i.env = []string{"LD_LIBRARY_PATH=" + strings.Join(libs, ":")}
-	}
+	i.env = unpackedLibraries(cfg.Tools.sendmail)
 	err = errors.Join(os.Mkdir(s.queueDir(), 0o700), os.Mkdir(s.path("dev"), folderMode), os.Mkdir(s.path("ca"), folderMode))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the folders of sendmail: %w", err), i.Close())
