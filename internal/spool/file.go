@@ -140,6 +140,7 @@ func (f *File) room() ([]byte, error) {
 			used = 0
 		}
 		f.held = append(f.held, chunks.Get().(*chunk))
+		f.store.usage.memory.Add(chunkSize)
 	}
 	return f.held[len(f.held)-1][used%chunkSize:], nil
 }
@@ -159,6 +160,7 @@ func (f *File) spill() error {
 			return err
 		}
 		chunks.Put(f.held[0])
+		f.store.usage.memory.Add(-chunkSize)
 		f.held = f.held[1:]
 	}
 	f.held = nil
@@ -172,6 +174,7 @@ func (f *File) toDisk(p []byte) error {
 		return f.failed
 	}
 	f.onDisk += int64(len(p))
+	f.store.usage.disk.Add(int64(len(p)))
 	return nil
 }
 
@@ -224,6 +227,9 @@ func (f *File) Close() error {
 		return nil
 	}
 	f.closed = true
+	f.store.usage.files.Add(-1)
+	f.store.usage.memory.Add(-int64(len(f.held)) * chunkSize)
+	f.store.usage.disk.Add(-f.onDisk)
 	if !f.lent { // what a writer still fills must not become another File's
 		for _, c := range f.held {
 			chunks.Put(c)

@@ -25,11 +25,15 @@ type Config struct {
 	Memory int64
 	// Limit is the greatest size of a File, 0 for none.
 	Limit int64
+	// Usage is told what the Files hold, together with those of other Stores
+	// that have the same; nil where nobody asks.
+	Usage *Usage
 }
 
 // A Store makes Files. It may be used from several goroutines.
 type Store struct {
 	memory, limit int64
+	usage         *Usage
 	open          func() (*os.File, error) // a new file without a name
 }
 
@@ -53,11 +57,18 @@ func New(c Config) (*Store, error) {
 	if err := unix.Faccessat(unix.AT_FDCWD, c.Dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return nil, fmt.Errorf("spool folder %s: cannot make files in it: %w", c.Dir, err)
 	}
-	return &Store{memory: c.Memory, limit: c.Limit, open: func() (*os.File, error) { return unlinked(c.Dir) }}, nil
+	if c.Usage == nil {
+		c.Usage = new(Usage)
+	}
+	open := func() (*os.File, error) { return unlinked(c.Dir) }
+	return &Store{memory: c.Memory, limit: c.Limit, usage: c.Usage, open: open}, nil
 }
 
 // Create returns an empty File, which the caller closes.
-func (s *Store) Create() *File { return &File{store: s} }
+func (s *Store) Create() *File {
+	s.usage.files.Add(1)
+	return &File{store: s}
+}
 
 // unlinked opens a new file, mode 0600, that no longer has a name.
 func unlinked(dir string) (*os.File, error) {
