@@ -22,7 +22,8 @@ import (
 	"mailseal/smime"
 )
 
-// Config is what a Gateway is made of. All fields but Log and Now are needed.
+// Config is what a Gateway is made of. All fields but Log, Meter and Now are
+// needed.
 type Config struct {
 	// AuthservID is the name under which results are written (RFC 8601 section 2.5).
 	AuthservID string
@@ -40,6 +41,7 @@ type Config struct {
 	// cannot be processed. Mail that is to be signed is always deferred.
 	OnError message.Action
 	Log     *slog.Logger
+	Meter   Meter
 	Now     func() time.Time
 }
 
@@ -82,6 +84,7 @@ type Outcome struct {
 	Err error
 	// Facts is what was decided on.
 	Facts policy.Facts
+	Took  Steps
 }
 
 // Handle decides on a mail and logs the one line that says so. The error is
@@ -90,14 +93,19 @@ func (g *Gateway) Handle(ctx context.Context, m *message.Message) (message.Verdi
 	start := g.c.Now()
 	o := g.Decide(ctx, m)
 	g.log(ctx, m, o, g.c.Now().Sub(start))
+	if g.c.Meter != nil {
+		g.c.Meter.Decided(o.measure())
+	}
 	return o.Verdict, nil
 }
 
 // Decide decides on a mail and changes nothing anywhere.
 func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
+	start := g.c.Now()
 	f, claims := g.facts(m)
 	p := g.c.Policy.Decide(f)
 	o := Outcome{Direction: p.Direction, Insider: p.Insider, Why: p.Why, Facts: f}
+	o.Took.Decide = g.c.Now().Sub(start)
 	switch {
 	case p.Sign:
 		g.sign(ctx, m, p, &o)
@@ -171,6 +179,7 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 	opts.Identity, opts.Spool, opts.Limits = id, g.c.Spool, g.c.Limits
 	opts.Now = func() time.Time { return now }
 	edits, err := smime.Sign(m, opts)
+	o.Took.Sign = g.c.Now().Sub(now)
 	var cannot *smime.UnsignableError
 	var limit *message.LimitError
 	switch {
@@ -193,8 +202,10 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 
 // verify says what the signature of a mail is worth.
 func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
+	now := g.c.Now()
 	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool, ParseCertificate: g.certificates.Parse},
-		verdict.Question{Anchors: g.c.Anchors, At: g.c.Now()})
+		verdict.Question{Anchors: g.c.Anchors, At: now})
+	o.Took.Verify = g.c.Now().Sub(now)
 	if err == nil {
 		err = ctx.Err()
 	}
