@@ -1,0 +1,38 @@
+divert(-1)dnl
+dnl mailseal as a milter of sendmail (8.13 or later). In sendmail.mc, behind
+dnl OSTYPE, DOMAIN and FEATUREs and before MAILER:
+dnl
+dnl     include(`/etc/mail/m4/mailseal.m4')dnl
+dnl
+dnl and on FreeBSD, whose sockets are elsewhere:
+dnl
+dnl     define(`MAILSEAL_SOCKET', `local:/var/run/mailseal/milter.sock')dnl
+dnl     include(`/usr/local/share/mailseal/mailseal.m4')dnl
+dnl
+dnl Then make sendmail.cf anew and restart sendmail: doc/sendmail.md.
+dnl
+dnl submit.mc needs nothing of it. The submission program, which cron and root
+dnl use, hands its mail over SMTP to the daemon on this host, and the daemon asks
+dnl its milters about it.
+dnl
+dnl S=  the socket. sendmail wants every folder on its way to be safe: writable
+dnl     by its owner alone, and nothing below /tmp.
+dnl F=T when mailseal is away, mail waits. Without F= sendmail takes mail
+dnl     unasked: it would leave unsigned and come in unchecked, and a milter
+dnl     that dies in the middle of its edits would leave a mail half edited,
+dnl     which sendmail then delivers.
+dnl T=  C, connecting: 30 s. S, sending to it: 60 s. R, waiting for an answer: 5
+dnl     minutes. sendmail's own 10 s are not enough for a large mail on a busy
+dnl     disk. E, from the end of a mail to the last answer: 10 minutes, longer
+dnl     than work_timeout in mailseal.toml (4m).
+dnl
+dnl confMILTER_MACROS_* are not needed: mailseal asks for the macros it wants.
+ifdef(`MAILSEAL_SOCKET', `', `define(`MAILSEAL_SOCKET', `local:/run/mailseal/milter.sock')')
+divert(0)dnl
+INPUT_MAIL_FILTER(`mailseal', `S='MAILSEAL_SOCKET`, F=T, T=C:30s;S:60s;R:5m;E:10m')dnl
+divert(-1)dnl
+dnl sendmail rewrites the header fields of body parts at delivery, also within
+dnl multipart/signed, if they are longer than this allows or are no proper
+dnl fields; that breaks the signature of a few oddly made mails. 0/0: it does not.
+divert(0)dnl
+define(`confMAX_MIME_HEADER_LENGTH', `0/0')dnl
