@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mailseal/internal/mtarig"
+)
+
+// A bench is all that runs while it measures.
+type bench struct {
+	ctx      context.Context
+	options  options
+	progress io.Writer
+
+	parent   string // folder of the MTAs' folders
+	place    string // the same in words
+	dir      string // ours
+	tools    mtarig.Tools
+	material *material
+	sink     *mtarig.Sink
+	sockets  map[milterKey]mtarig.Milter
+	milters  map[milterKey]*process
+	stands   map[standKey]*stand
+
+	cells   []cell
+	rates   map[cell]float64 // latest, in mails a second
+	results results
+}
+
+// newBench makes what measuring needs, and starts nothing but the sink.
+func newBench(ctx context.Context, o options, progress io.Writer) (*bench, error) {
+	b := &bench{
+		ctx: ctx, options: o, progress: progress, tools: mtarig.Find(o.tree),
+		sockets: map[milterKey]mtarig.Milter{}, milters: map[milterKey]*process{}, stands: map[standKey]*stand{},
+		rates: map[cell]float64{}, results: newResults(),
+	}
+	b.cells = cells(func(c cell) bool { return o.only.MatchString(c.String()) })
+	if len(b.cells) == 0 {
+		return nil, fmt.Errorf("-only %q: no measurement has such a name", o.only)
+	}
+	if err := b.tools.Postfix(); err != nil { // smtp-source is part of it
+		return nil, err
+	}
+	b.parent, b.place = place(o.dir)
+	var err error
+	if b.dir, err = os.MkdirTemp(b.parent, "ms-bench-"); err != nil {
+		return nil, err
+	}
+	// Postfix's own user goes through it to the sockets.
+	err = os.Chmod(b.dir, 0o755)
+	if err == nil {
+		b.material, err = newMaterial(b.dir, o)
+	}
+	if err == nil {
+		b.sink, err = mtarig.NewSink(mtarig.SinkConfig{})
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+// measure takes all rounds.
+func (b *bench) measure() error {
+	b.say("starting MTAs and milters for %d measurements", len(b.cells))
+	if err := b.start(); err != nil {
+		return err
+	}
+	if err := b.check(); err != nil {
+		return err
+	}
+	b.say("finding out how many mails a measurement takes")
+	for _, c := range b.cells {
+		if _, err := b.one(c, few(c)); err != nil {
+			return err
+		}
+	}
+	begun := time.Now()
+	for round := range b.options.rounds {
+		b.say("round %d of %d%s", round+1, b.options.rounds, left(time.Since(begun), round, b.options.rounds))
+		for _, c := range b.cells {
+			s, err := b.one(c, enough(c, b.rates[c], b.options.run))
+			if err != nil {
+				return err
+			}
+			b.results.add(c, s)
+		}
+	}
+	if err := b.check(); err != nil {
+		return err
+	}
+	for k, p := range b.milters {
+		u, err := p.usage()
+		if err != nil {
+			return err
+		}
+		b.results.peak[k] = u.peak
+	}
+	return nil
+}
+
+// start starts what the cells need, each once.
+func (b *bench) start() error {
+	for _, s := range setups {
+		for _, c := range b.cells {
+			k := c.stand()
+			if c.setup != s.name || b.stands[k] != nil {
+				continue
+			}
+			if err := b.prepare(k, s); err != nil {
+				return fmt.Errorf("%v: %w", k, err)
+			}
+		}
+	}
+	return b.eachStand(func(s *stand) error { return s.mta.Start() })
+}
+
+// eachStand does it to all stands, some at a time.
+func (b *bench) eachStand(do func(*stand) error) error {
+	var g errgroup.Group
+	g.SetLimit(4)
+	for k, s := range b.stands {
+		g.Go(func() error {
+			if err := do(s); err != nil {
+				return fmt.Errorf("%v: %w", k, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// check looks at one mail from each stand.
+func (b *bench) check() error {
+	b.say("looking at a mail from each")
+	for k, s := range b.stands {
+		if b.ctx.Err() != nil {
+			return b.ctx.Err()
+		}
+		if err := s.check(b.material, b.sink); err != nil {
+			return fmt.Errorf("%v: %w", k, err)
+		}
+	}
+	return nil
+}
+
+// one takes one measurement.
+func (b *bench) one(c cell, n int) (sent, error) {
+	if b.ctx.Err() != nil {
+		return sent{}, b.ctx.Err()
+	}
+	s, err := b.stands[c.stand()].measure(b.ctx, b.tools, b.material, c, n)
+	if err != nil {
+		return s, fmt.Errorf("%v: %w", c, err)
+	}
+	b.rates[c] = s.rate()
+	return s, nil
+}
+
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, "bench: "+format+"\n", args...)
+}
+
+// few is how many mails tell for the first time how fast it goes.
+func few(c cell) int { return 2 * c.sessions }
+
+// enough is how many mails take about as long as wanted, the same number in
+// each session.
+func enough(c cell, rate float64, want time.Duration) int {
+	each := int(rate*want.Seconds()/float64(c.sessions) + 0.5)
+	return c.sessions * min(max(each, 1), 5000)
+}
+
+// left says how long the rest will take.
+func left(spent time.Duration, done, all int) string {
+	if done == 0 {
+		return ""
+	}
+	rest := spent / time.Duration(done) * time.Duration(all-done)
+	return fmt.Sprintf(", about %v left", rest.Round(time.Second))
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience is how long anything may take that takes a moment.
+const patience = time.Minute
+
+// A process is a milter that runs.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  string        // file
+	gone chan struct{} // closed when it has ended
+	seen int64         // of the log, in bytes
+}
+
+// startProcess starts a milter and waits until it answers. Its working folder is
+// that of an MTA's instance, whose watchdog kills what is in there when this
+// process has gone without a word.
+func startProcess(name string, argv []string, dir, within, network, socket string) (*process, error) {
+	p := &process{name: name, log: filepath.Join(dir, "log"), gone: make(chan struct{})}
+	log, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p.cmd = exec.Command(argv[0], argv[1:]...)
+	p.cmd.Dir = within
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C is for us alone
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		p.cmd.Wait() // how it ended is in its log
+		close(p.gone)
+	}()
+	for deadline := time.Now().Add(patience); ; {
+		c, err := net.Dial(network, socket)
+		if err == nil {
+			return p, c.Close()
+		}
+		select {
+		case <-p.gone:
+			return nil, fmt.Errorf("%s ended at once: %s", name, p.tail())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return nil, errors.Join(fmt.Errorf("%s does not listen: %w: %s", name, err, p.tail()), p.stop())
+		}
+	}
+}
+
+// stop ends it as the system does, and in the end by force.
+func (p *process) stop() error {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.gone:
+		return nil
+	case <-time.After(patience):
+	}
+	p.cmd.Process.Kill()
+	<-p.gone
+	return fmt.Errorf("%s did not end after SIGTERM", p.name)
+}
+
+// tail is the end of its log, for errors.
+func (p *process) tail() string {
+	b, _ := os.ReadFile(p.log)
+	return string(bytes.TrimSpace(b[max(0, len(b)-2000):]))
+}
+
+// skip forgets what has been logged so far.
+func (p *process) skip() error {
+	info, err := os.Stat(p.log)
+	if err == nil {
+		p.seen = info.Size()
+	}
+	return err
+}
+
+// await waits until n lines with the word have been logged since skip. More
+// are as wrong as fewer.
+func (p *process) await(n int, word string) error {
+	return awaitLines(p.log, p.seen, n, word)
+}
+
+func awaitLines(file string, from int64, n int, word string) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		got, err := countLines(file, from, word)
+		switch {
+		case err != nil:
+			return err
+		case got == n:
+			return nil
+		case got > n || time.Now().After(deadline):
+			return fmt.Errorf("%s: %d lines with %q, want %d", filepath.Base(file), got, word, n)
+		}
+	}
+}
+
+func countLines(file string, from int64, word string) (int, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	b := make([]byte, max(0, info.Size()-from))
+	if _, err := f.ReadAt(b, from); err != nil && len(b) > 0 {
+		return 0, err
+	}
+	n := 0
+	for line := range bytes.Lines(b) {
+		if bytes.Contains(line, []byte(word)) && bytes.HasSuffix(line, []byte("\n")) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// usage is what a process has used of the machine.
+type usage struct {
+	cpu  time.Duration // user and system together
+	peak int64         // of resident memory, in bytes
+}
+
+// tick is the unit of times in /proc (USER_HZ, proc(5)): the same on every
+// Linux that Go runs on.
+const tick = 10 * time.Millisecond
+
+func (p *process) usage() (usage, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return usage{}, fmt.Errorf("%s has gone: %w: %s", p.name, err, p.tail())
+	}
+	cpu, err := cpuTime(string(stat))
+	if err != nil {
+		return usage{}, err
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return usage{}, err
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	fmt.Sscan(after, &kib) // 0 if there is none
+	return usage{cpu: cpu, peak: kib << 10}, nil
+}
+
+// cpuTime reads /proc/PID/stat: utime and stime are fields 14 and 15, and the
+// second is a name in parentheses that may hold anything.
+func cpuTime(stat string) (time.Duration, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/PID/stat: %q", stat)
+	}
+	var user, system int64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		return 0, fmt.Errorf("/proc/PID/stat: %w", err)
+	}
+	return time.Duration(user+system) * tick, nil
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailseal/internal/mtarig"
+)
+
+// A stand is an MTA with a set-up's milter: what a measurement runs on.
+type stand struct {
+	setup  setup
+	mta    mta
+	milter *process // nil for no milter
+}
+
+// sent is what a measurement tells.
+type sent struct {
+	mails int
+	took  time.Duration
+	cpu   time.Duration // of the milter
+}
+
+// rate is mails in a second.
+func (s sent) rate() float64 { return float64(s.mails) / s.took.Seconds() }
+
+// measure sends n mails and counts them.
+func (s *stand) measure(ctx context.Context, tools mtarig.Tools, m *material, c cell, n int) (sent, error) {
+	var before, after usage
+	var err error
+	if s.milter != nil {
+		if before, err = s.milter.usage(); err == nil {
+			err = s.milter.skip()
+		}
+		if err != nil {
+			return sent{}, err
+		}
+	}
+	from := sender
+	if s.setup.signed {
+		from = partner
+	}
+	source, err := tools.SMTPSource(ctx, "-s", strconv.Itoa(c.sessions), "-m", strconv.Itoa(n),
+		"-f", from, "-t", far, "-F", m.mail(c.size, s.setup.signed), s.mta.Addr())
+	if err != nil {
+		return sent{}, err
+	}
+	start := time.Now()
+	out, err := source.CombinedOutput()
+	took := time.Since(start)
+	if err != nil {
+		return sent{}, fmt.Errorf("smtp-source: %w: %s%s", err, out, s.tail())
+	}
+	if err := s.mta.await(n); err != nil {
+		return sent{}, fmt.Errorf("mails that the MTA took: %w%s", err, s.tail())
+	}
+	if s.milter == nil {
+		return sent{mails: n, took: took}, nil
+	}
+	if s.setup.logs != "" {
+		if err := s.milter.await(n, s.setup.logs); err != nil {
+			return sent{}, fmt.Errorf("mails that the milter saw: %w%s", err, s.tail())
+		}
+	}
+	after, err = s.milter.usage()
+	return sent{mails: n, took: took, cpu: after.cpu - before.cpu}, err
+}
+
+// check sends a mail and looks at what is delivered.
+func (s *stand) check(m *material, sink *mtarig.Sink) error {
+	mail, err := m.read(small, s.setup.signed)
+	if err != nil {
+		return err
+	}
+	from := sender
+	if s.setup.signed {
+		from = partner
+	}
+	if err := mtarig.Send(s.mta.Addr(), mtarig.Mail{From: from, To: []string{near}, Data: mail}); err != nil {
+		return fmt.Errorf("%w%s", err, s.tail())
+	}
+	if err := s.mta.deliver(); err != nil {
+		return err
+	}
+	got, err := sink.Next(patience)
+	if err != nil {
+		return fmt.Errorf("%w%s", err, s.tail())
+	}
+	taken := 1
+	if _, ok := s.mta.(*sendmail); ok {
+		taken = 0 // deliver has emptied the queue
+	}
+	if err := s.mta.await(taken); err != nil {
+		return err
+	}
+	return s.setup.check(m, got.Data)
+}
+
+// tail is the end of the logs, for errors.
+func (s *stand) tail() string {
+	log := s.mta.Log()
+	text := "\nlog of the MTA:\n" + strings.TrimSpace(log[max(0, len(log)-2000):])
+	if s.milter != nil {
+		text += "\nlog of the milter:\n" + s.milter.tail()
+	}
+	return text
+}
+
+// standKey names a stand. Without a milter the network is "", so that there is
+// one for both.
+type standKey struct{ mta, network, setup string }
+
+func (c cell) stand() standKey {
+	if c.setup == noMilter {
+		return standKey{c.mta, "", c.setup}
+	}
+	return standKey{c.mta, c.network, c.setup}
+}
+
+// milterKey names a milter, which both MTAs use.
+type milterKey struct{ network, setup string }
+
+func (k standKey) milter() milterKey { return milterKey{k.network, k.setup} }
+
+// prepare makes an instance, and its milter where it does not run yet. The
+// instance is the bench's at once: whatever goes wrong later, close ends it.
+func (b *bench) prepare(k standKey, s setup) error {
+	conf := mtarig.Config{Tools: b.tools, Hostname: authservID, Parent: b.parent}
+	var filter mtarig.Milter
+	if s.milter != nil {
+		f, err := b.socket(k.milter())
+		if err != nil {
+			return err
+		}
+		filter, conf.Milters = f, []mtarig.Milter{f}
+	}
+	m, err := newMTA(k.mta, conf, b.sink.Addr())
+	if err != nil {
+		return err
+	}
+	st := &stand{setup: s, mta: m}
+	b.stands[k] = st
+	if s.milter == nil {
+		return nil
+	}
+	st.milter, err = b.milter(k.milter(), s, filter, m.Dir())
+	return err
+}
+
+// socket chooses where a milter listens.
+func (b *bench) socket(k milterKey) (mtarig.Milter, error) {
+	if f, ok := b.sockets[k]; ok {
+		return f, nil
+	}
+	f := mtarig.Milter{Network: k.network, Address: filepath.Join(b.dir, fmt.Sprintf("%d.sock", len(b.sockets)))}
+	if k.network == "tcp" {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return f, err
+		}
+		f.Address = ln.Addr().String()
+		if err := ln.Close(); err != nil {
+			return f, err
+		}
+	}
+	b.sockets[k] = f
+	return f, nil
+}
+
+func (b *bench) milter(k milterKey, s setup, f mtarig.Milter, within string) (*process, error) {
+	if p, ok := b.milters[k]; ok {
+		return p, nil
+	}
+	dir := filepath.Join(b.dir, fmt.Sprintf("milter-%d", len(b.milters)))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	argv, err := s.milter(b.material, dir, f.Network, f.Address)
+	if err != nil {
+		return nil, err
+	}
+	p, err := startProcess(s.name, argv, dir, within, f.Network, f.Address)
+	if err != nil {
+		return nil, err
+	}
+	b.milters[k] = p
+	return p, nil
+}
+
+// close ends all that runs, milters first: they work in the folders of MTAs.
+func (b *bench) close() error {
+	var errs []error
+	for _, p := range b.milters {
+		errs = append(errs, p.stop())
+	}
+	errs = append(errs, b.eachStand(func(s *stand) error { return s.mta.Close() }))
+	if b.sink != nil {
+		errs = append(errs, b.sink.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+}
