@@ -41,23 +41,7 @@ what. Warnings go to standard error and do not count.`,
 			name := fs.String("config", defaultConfig(), "configuration `FILE`")
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(_ context.Context, env Env) error {
-				s, err := check(*name, time.Now())
-				if *asJSON {
-					if werr := writeJSON(env.Stdout, s); werr != nil {
-						return fail(exIOErr, werr)
-					}
-					if err != nil {
-						return fail(exConfig, nil) // told as JSON
-					}
-					return nil
-				}
-				for _, w := range s.Warnings {
-					fmt.Fprintln(env.Stderr, w)
-				}
-				if err != nil {
-					return err
-				}
-				return s.write(env.Stdout)
+				return runCheck(*name, nil, *asJSON, env)
 			}
 		},
 	}
@@ -116,19 +100,48 @@ var advice = []string{
 	"sendmail: define(`confMAX_MIME_HEADER_LENGTH', `0/0'), or it rewrites header fields within signed mail that is oddly made.",
 }
 
+// runCheck checks and tells. With the flags of the daemon it looks at what that
+// would run with, and refuses what it would.
+func runCheck(name string, f *milterFlags, asJSON bool, env Env) error {
+	s, err := check(name, f, time.Now())
+	if asJSON {
+		if werr := writeJSON(env.Stdout, s); werr != nil {
+			return fail(exIOErr, werr)
+		}
+		if err != nil {
+			return fail(exConfig, nil) // told as JSON
+		}
+		return nil
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintln(env.Stderr, w)
+	}
+	if err != nil {
+		return err
+	}
+	return s.write(env.Stdout)
+}
+
 // check builds from a configuration. The summary is there with an error too.
-func check(name string, now time.Time) (*summary, error) {
+func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 	s := &summary{File: name, Errors: []remark{}, Warnings: []remark{}, Identities: []identityReport{}, Anchors: []anchorReport{}}
 	c, err := loadConfig(name)
 	if err != nil {
 		s.fault(err)
 		return s, err
 	}
+	if f != nil {
+		f.over(c)
+	}
 	p, err := collect(c)
+	errs := unjoin(err)
 	for _, r := range p.exposed {
+		if f != nil {
+			errs = append(errs, r)
+			continue
+		}
 		s.warn(fmt.Errorf("%w; the milter refuses such files", r))
 	}
-	errs := unjoin(err)
 	errs = append(errs, checkSocket(c), checkGroup(c))
 	if err == nil {
 		s.describe(p)

@@ -15,12 +15,14 @@ const (
 	exUsage       = 64 // the command was used wrongly
 	exDataErr     = 65 // the input is not as it should be
 	exNoInput     = 66 // an input file is missing or unreadable
+	exNoUser      = 67 // there is no such user or group
 	exUnavailable = 69 // a service is missing, and for filter: the mail is rejected
 	exSoftware    = 70 // a mistake of ours
 	exOSErr       = 71 // the operating system refused something
 	exCantCreate  = 73 // an output file cannot be made
 	exIOErr       = 74 // reading or writing failed
 	exTempFail    = 75 // try again later
+	exNoPerm      = 77 // one has to be root for that
 	exConfig      = 78 // the configuration is wrong
 )
 

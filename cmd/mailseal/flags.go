@@ -29,11 +29,14 @@ func (c command) parse(env *Env) (runner, error) {
 	return do, nil
 }
 
-// explain adds the flag that may have been meant.
+// explain adds the flag that may have been meant, or what to do instead.
 func (c command) explain(fs *flag.FlagSet, err error) error {
 	_, name, ok := strings.Cut(err.Error(), "flag provided but not defined: -")
 	if !ok {
 		return err
+	}
+	if text, ok := c.instead[strings.TrimPrefix(name, "-")]; ok {
+		return fmt.Errorf("no flag -%s: %s", name, text)
 	}
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })

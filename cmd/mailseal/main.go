@@ -44,6 +44,8 @@ type command struct {
 	// signals: the context ends with SIGINT and SIGTERM, which end other
 	// commands on the spot.
 	signals bool
+	// instead says, of flags that people may expect, what to do instead.
+	instead map[string]string
 	// usageExit is the status for wrong usage, 0 for exUsage.
 	usageExit int
 }

@@ -9,9 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,27 +22,17 @@ import (
 func milterCommand() command {
 	return command{
 		name:  "milter",
-		args:  "[-config FILE]",
+		args:  "[-config|-x FILE] [-f] [-l] [-n] [-p SOCKET] [-P FILE] [-u USER[:GROUP]] [-v] [-V]",
 		short: "the daemon that Postfix and sendmail connect to",
 		long: `Answers MTAs until SIGTERM or SIGINT; then it finishes the mails that it has,
 for half a minute at most, and exits with 0. A second signal ends it at once.
 SIGHUP and SIGUSR1 read the configuration again; a wrong one is logged and the
 old one stays. It runs in the foreground, as the user that owns the keys, and
-takes its sockets from systemd when that passes any.`,
+takes its sockets from systemd when that passes any. The flags of one letter
+mean what they mean to opendkim(8).`,
 		signals: true,
-		setup: func(fs *flag.FlagSet) runner {
-			name := fs.String("config", defaultConfig(), "configuration `FILE`")
-			return func(ctx context.Context, env Env) error {
-				again := make(chan os.Signal, 1)
-				signal.Notify(again, syscall.SIGHUP, syscall.SIGUSR1)
-				defer signal.Stop(again)
-				d, err := newDaemon(*name, env)
-				if err != nil {
-					return err
-				}
-				return d.run(ctx, again)
-			}
-		},
+		instead: notOurs,
+		setup:   func(fs *flag.FlagSet) runner { return defineMilterFlags(fs).run },
 	}
 }
 
@@ -54,7 +42,7 @@ const drain = 30 * time.Second
 
 // A daemon is the milter with what it was built from.
 type daemon struct {
-	name   string // of the configuration file
+	flags  milterFlags
 	getenv func(string) string
 	level  slog.LevelVar
 	log    *slog.Logger
@@ -65,8 +53,8 @@ type daemon struct {
 }
 
 // newDaemon builds all from the configuration, and listens.
-func newDaemon(name string, env Env) (*daemon, error) {
-	d := &daemon{name: name, getenv: env.Getenv}
+func newDaemon(f milterFlags, env Env) (*daemon, error) {
+	d := &daemon{flags: f, getenv: env.Getenv}
 	p, err := d.load()
 	if err != nil {
 		return nil, err
@@ -98,10 +86,11 @@ func newDaemon(name string, env Env) (*daemon, error) {
 
 // load builds what can be built again while the daemon runs.
 func (d *daemon) load() (*parts, error) {
-	c, err := loadConfig(d.name)
+	c, err := loadConfig(d.flags.config)
 	if err != nil {
 		return nil, err
 	}
+	d.flags.over(c)
 	p, err := collect(c)
 	if err != nil {
 		return nil, err
@@ -121,7 +110,7 @@ func (d *daemon) openLog(env Env) error {
 	if d.conf.Log.Syslog {
 		w, err := maillog.Syslog()
 		if err != nil {
-			return fail(exUnavailable, d.conf.At("log.target", err))
+			return fail(exUnavailable, d.flags.at(d.conf, "log.target", err))
 		}
 		target, d.logTo = w, w
 	}
@@ -138,7 +127,7 @@ func (d *daemon) listen() error {
 		c := d.conf.Milter
 		ln, err := milter.Listen(c.Socket, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup})
 		if err != nil {
-			return fail(exUnavailable, d.conf.At("milter.socket", err))
+			return fail(exUnavailable, d.flags.at(d.conf, "milter.socket", err))
 		}
 		lns = append(lns, ln)
 	}
@@ -153,7 +142,7 @@ func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
 		defer d.logTo.Close()
 	}
 	v := readVersion()
-	d.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", d.name)
+	d.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", d.flags.config)
 	g, ctx := errgroup.WithContext(ctx)
 	for _, ln := range d.lns {
 		d.log.Info("listening", "socket", ln.Addr().String())
@@ -212,7 +201,7 @@ func (d *daemon) reload() {
 		d.log.Warn("restart to change", "keys", keys)
 	}
 	d.level.Set(p.conf.Log.Level)
-	d.log.Info("reloaded", "config", d.name, "identities", len(p.identities), "anchors", len(p.anchors))
+	d.log.Info("reloaded", "config", d.flags.config, "identities", len(p.identities), "anchors", len(p.anchors))
 }
 
 // fixed are the keys that differ and are read at the start only.

@@ -113,7 +113,7 @@ func start(t *testing.T, name string, getenv func(string) string) *running {
 	if getenv == nil {
 		getenv = func(string) string { return "" }
 	}
-	d, err := newDaemon(name, Env{Stderr: w, Getenv: getenv})
+	d, err := newDaemon(milterFlags{config: name}, Env{Stderr: w, Getenv: getenv})
 	if err != nil {
 		t.Fatal(err)
 	}
