@@ -21,18 +21,32 @@ package recipient
 
 import (
 	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"io"
-	"math/big"
+
+	"mailseal/internal/mlkemkey"
 )
 
-// ErrUnsupported is an algorithm, curve or kind of key that is not known here. Everybody can see it without a key.
-var ErrUnsupported = errors.New("unsupported key management")
+var (
+	// ErrUnsupported is an algorithm, curve or sort of key that is not known here. Everybody can see it without a key.
+	ErrUnsupported = errors.New("unsupported key management")
+	// ErrMalformed is a RecipientInfo that does not follow its syntax.
+	ErrMalformed = errors.New("malformed RecipientInfo")
+)
 
-// ErrMalformed is a RecipientInfo that does not follow its syntax.
-var ErrMalformed = errors.New("malformed RecipientInfo")
+// Bounds of content-encryption keys. A random key in place of one that could not be had must be too long to be guessed, or it
+// shows as one (RFC 3218 section 2.3.2).
+const (
+	minCEK = 16
+	maxCEK = 64
+)
 
 // To is one whom a content-encryption key is for: the holder of a certificate's key, or everybody who knows a password.
 type To struct {
@@ -42,21 +56,38 @@ type To struct {
 	Password    []byte    // instead of a certificate
 }
 
-// Transport is the way in which an RSA key transports. The zero value is RSAES-PKCS1-v1_5, which every client reads.
-type Transport struct {
-	Hash    crypto.Hash // RSAES-OAEP with this digest
-	MGFHash crypto.Hash // of OAEP's mask, 0 for Hash
+// Wrap returns the DER of a RecipientInfo that holds cek for t. AES key wrap has the size of cek (RFC 8551 section 2.3) but for
+// ML-KEM, where it is that of RFC 9936. Of ephemeral keys Go chooses the randomness itself; rand is for everything else.
+func (t To) Wrap(rand io.Reader, cek []byte) (info []byte, err error) {
+	if len(cek) < minCEK || len(cek) > maxCEK {
+		return nil, fmt.Errorf("%w: content-encryption key of %d octets", ErrUnsupported, len(cek))
+	}
+	if t.Certificate == nil {
+		return wrapPassword(rand, t.Password, cek)
+	}
+	if t.ByKeyID && len(t.Certificate.SubjectKeyId) == 0 {
+		return nil, errors.New("certificate has no subject key identifier; name it by issuer and serial number")
+	}
+	switch key := t.Certificate.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return t.transport(rand, key, cek)
+	case *ecdsa.PublicKey:
+		public, err := key.ECDH()
+		if err != nil {
+			return nil, fmt.Errorf("%w: elliptic curve %s", ErrUnsupported, key.Params().Name)
+		}
+		return t.agree(rand, public, cek)
+	case *ecdh.PublicKey:
+		return t.agree(rand, key, cek)
+	case nil: // crypto/x509 does not know ML-KEM
+		public, err := mlkemkey.ParsePublicKey(t.Certificate.RawSubjectPublicKeyInfo)
+		if err == nil {
+			return t.encapsulate(public, cek)
+		}
+		return nil, fmt.Errorf("%w: public key: %v", ErrUnsupported, err)
+	}
+	return nil, fmt.Errorf("%w: nothing can be encrypted to a public key of type %T", ErrUnsupported, t.Certificate.PublicKey)
 }
-
-// OAEP is RSAES-OAEP with h throughout (RFC 8017 section 7.1).
-func OAEP(h crypto.Hash) Transport { return Transport{Hash: h, MGFHash: h} }
-
-// Wrap returns the DER of a RecipientInfo that holds cek for t.
-func (t To) Wrap(rand io.Reader, cek []byte) (info []byte, err error) { return nil, ErrUnsupported }
-
-// Version is the CMSVersion of an EnvelopedData with these RecipientInfos, without OriginatorInfo and unprotected attributes
-// (RFC 5652 section 6.1). AuthEnvelopedData is always version 0.
-func Version(infos ...[]byte) int { return 0 }
 
 // Key is what may open: a private key and the certificate that it is named by, or a password.
 type Key struct {
@@ -75,31 +106,69 @@ const (
 	KeyOfKeys    Kind = "kekri" // named only, never opened
 	Password     Kind = "pwri"
 	KEM          Kind = "kemri"
+	Other        Kind = "ori" // of a type that is not known
 	Unknown      Kind = "unknown"
 )
-
-// Identifier names a recipient: by issuer and serial number, or by key identifier.
-type Identifier struct {
-	Issuer       []byte // DER
-	Serial       *big.Int
-	SubjectKeyID []byte
-}
 
 // Info is one RecipientInfo as read.
 type Info struct {
 	Kind       Kind
 	Version    int
-	Algorithm  pkix.AlgorithmIdentifier // key encryption
-	Recipients []Identifier             // several only in a KeyAgreement, none in a Password or Unknown
+	Algorithm  pkix.AlgorithmIdentifier // of key encryption; the type of an Other; none of an Unknown
+	Recipients []Identifier             // several only of a KeyAgreement; none of a Password, Other or Unknown
+
+	way way // nil: for nobody
 }
 
-// Parse reads one RecipientInfo, in BER or DER. What is well-formed but not known is of kind Unknown and for nobody.
-func Parse(raw []byte) (*Info, error) { return nil, ErrUnsupported }
+// way is how a key is got out of a RecipientInfo.
+type way interface {
+	// takes says whether k is of the sort that is needed.
+	takes(k Key) bool
+	// open puts the content-encryption key into cek, which is random and stays so where the key cannot be had. n is the place
+	// of k's certificate among the recipients. Errors tell what everybody can see.
+	open(k Key, n int, cek []byte) error
+}
 
 // For says whether k is named in i and of the right sort: that Unwrap is worth a try.
-func (i *Info) For(k Key) bool { return false }
+func (i *Info) For(k Key) bool {
+	_, ok := i.place(k)
+	return ok
+}
+
+// place finds k among the recipients.
+func (i *Info) place(k Key) (int, bool) {
+	if i.way == nil || !i.way.takes(k) {
+		return 0, false
+	}
+	if i.Kind == Password {
+		return 0, true
+	}
+	for n, r := range i.Recipients {
+		if k.Certificate != nil && r.Names(k.Certificate) {
+			return n, true
+		}
+	}
+	return 0, false
+}
 
 // Unwrap returns the content-encryption key, of cekLen octets. Where that fails by anything that depends on k or on what
-// was encrypted, the key is a random one and there is no error (RFC 3218 section 2.3.2). ErrUnsupported says what everybody can see: the
-// algorithm is not known here, or k is not the sort of key for it.
-func (i *Info) Unwrap(k Key, cekLen int) (cek []byte, err error) { return nil, ErrUnsupported }
+// was encrypted, the key is a random one and there is no error (RFC 3218 section 2.3.2). ErrUnsupported says what everybody can
+// see: that the algorithm is not known here, or that i is not for k.
+//
+// Of several RecipientInfos that are for a key the first is the one to open: to try the next after a failure of the content tells
+// that the first failed.
+func (i *Info) Unwrap(k Key, cekLen int) (cek []byte, err error) {
+	n, ok := i.place(k)
+	if !ok {
+		return nil, fmt.Errorf("%w: not for this key", ErrUnsupported)
+	}
+	if cekLen < minCEK || cekLen > maxCEK {
+		return nil, fmt.Errorf("%w: content-encryption key of %d octets", ErrUnsupported, cekLen)
+	}
+	cek = make([]byte, cekLen)
+	rand.Read(cek)
+	if err := i.way.open(k, n, cek); err != nil {
+		return nil, err
+	}
+	return cek, nil
+}
