@@ -38,8 +38,9 @@ type Config struct {
 	SMIME  SMIME
 	// Logins maps a login to the addresses that it may send as. "*@domain"
 	// is every address there.
-	Logins map[string][]string
-	Log    Log
+	Logins  map[string][]string
+	Metrics Metrics
+	Log     Log
 
 	file *file
 }
@@ -71,6 +72,15 @@ type SMIME struct {
 	Opaque     bool        // key format: detached or opaque
 	Digest     crypto.Hash // 0: by the key of the identity
 	PSS        bool
+}
+
+// Metrics says where Prometheus finds them.
+type Metrics struct {
+	// Network and Address are those of package net: "unix" or "tcp", "" for
+	// nowhere. The address is of this host only.
+	Network, Address string
+	SocketMode       fs.FileMode
+	SocketGroup      string // "" leaves the process's group
 }
 
 // Log says where events go.
@@ -105,7 +115,8 @@ func Default(goos string) Config {
 			Trust:      []string{"ca.pem", "trust.d"},
 			Sign:       true,
 		},
-		Log: Log{Level: slog.LevelInfo},
+		Metrics: Metrics{SocketMode: 0o660},
+		Log:     Log{Level: slog.LevelInfo},
 	}
 }
 

@@ -87,7 +87,8 @@ func TestGood(t *testing.T) {
 			"robot@example.jp": {"*@example.jp", "*@xn--wgv71a119e.jp", "*@.example.jp"},
 			"nobody":           nil,
 		},
-		Log: Log{Syslog: true, Level: slog.LevelDebug},
+		Metrics: Metrics{Network: "unix", Address: dir + "/run/metrics.sock", SocketMode: 0o640, SocketGroup: "prometheus"},
+		Log:     Log{Syslog: true, Level: slog.LevelDebug},
 	}
 	delete(want.Logins, "nobody") // an empty list allows nothing more
 	if d := cmp.Diff(want, c, same); d != "" {
@@ -135,7 +136,7 @@ func TestShipped(t *testing.T) {
 		}
 	}
 	// These have no default; the example shows how they look.
-	full.Milter.SocketGroup, full.Milter.LoginDomain, full.Logins = "", "", nil
+	full.Milter.SocketGroup, full.Milter.LoginDomain, full.Logins, full.Metrics.SocketGroup = "", "", nil, ""
 	if d := cmp.Diff(plain, full, same); d != "" {
 		t.Errorf("the example does not show the defaults: %s", d)
 	}
@@ -160,6 +161,28 @@ func TestDefaults(t *testing.T) {
 	} {
 		if got := DefaultPath(goos); got != want {
 			t.Errorf("%s: %s", goos, got)
+		}
+	}
+}
+
+// TestMetricsListen: metrics are for this host alone. Testdata has what is refused.
+func TestMetricsListen(t *testing.T) {
+	for in, want := range map[string]Metrics{
+		"":                      {},
+		"127.0.0.1:9113":        {Network: "tcp", Address: "127.0.0.1:9113"},
+		"127.9.9.9:0":           {Network: "tcp", Address: "127.9.9.9:0"},
+		"[::1]:9113":            {Network: "tcp", Address: "[::1]:9113"},
+		"unix:/run/x/../m.sock": {Network: "unix", Address: "/run/m.sock"},
+		"unix:m.sock":           {Network: "unix", Address: "/etc/x/m.sock"},
+	} {
+		c, err := Parse("/etc/x/mailseal.toml", []byte("authserv_id = \"a.example\"\nlocal_domains = [\"example\"]\n[metrics]\nlisten = \""+in+"\"\n"))
+		if err != nil {
+			t.Errorf("%q: %v", in, err)
+			continue
+		}
+		want.SocketMode = 0o660
+		if c.Metrics != want {
+			t.Errorf("%q: %+v", in, c.Metrics)
 		}
 	}
 }

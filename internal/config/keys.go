@@ -34,8 +34,8 @@ var keys = map[string]spec{
 	"state":          {set: func(v value) { v.file(&v.d.c.State) }},
 
 	"milter.socket":           {set: socket},
-	"milter.socket_mode":      {set: socketMode},
-	"milter.socket_group":     {set: socketGroup},
+	"milter.socket_mode":      {set: func(v value) { v.mode(&v.d.c.Milter.SocketMode) }},
+	"milter.socket_group":     {set: func(v value) { v.group(&v.d.c.Milter.SocketGroup) }},
 	"milter.on_error":         {set: func(v value) { word(v, &v.d.c.Milter.OnError, onError) }},
 	"milter.max_message_size": {set: func(v value) { v.size(&v.d.c.Milter.MaxMessageSize, 64<<10, 4<<30) }},
 	"milter.earlier_milters":  {set: func(v value) { v.boolean(&v.d.c.Milter.EarlierMilters) }},
@@ -53,6 +53,10 @@ var keys = map[string]spec{
 	"smime.pss":        {set: func(v value) { v.boolean(&v.d.c.SMIME.PSS) }},
 
 	"logins": {set: logins, table: true},
+
+	"metrics.listen":       {set: metricsListen},
+	"metrics.socket_mode":  {set: func(v value) { v.mode(&v.d.c.Metrics.SocketMode) }},
+	"metrics.socket_group": {set: func(v value) { v.group(&v.d.c.Metrics.SocketGroup) }},
 
 	"log.target": {set: func(v value) { word(v, &v.d.c.Log.Syslog, targets) }},
 	"log.level":  {set: func(v value) { word(v, &v.d.c.Log.Level, levels) }},
@@ -179,9 +183,7 @@ func socket(v value) {
 	if !ok {
 		return
 	}
-	if kind, p, ok := strings.Cut(s, ":"); ok && (kind == "unix" || kind == "local") && p != "" && !filepath.IsAbs(p) {
-		s = kind + ":" + filepath.Join(v.d.c.file.dir, p)
-	}
+	s = v.d.inFolder(s)
 	if _, _, err := milter.ParseSocket(s); err != nil {
 		v.fail("%v", err) // which says what it wants
 		return
@@ -189,7 +191,48 @@ func socket(v value) {
 	v.d.c.Milter.Socket = s
 }
 
-func socketMode(v value) {
+// inFolder completes a Unix socket with a relative path.
+func (d *decoder) inFolder(s string) string {
+	if kind, p, ok := strings.Cut(s, ":"); ok && (kind == "unix" || kind == "local") && p != "" && !filepath.IsAbs(p) {
+		return kind + ":" + filepath.Join(d.c.file.dir, p)
+	}
+	return s
+}
+
+// metricsListen takes where to answer scrapes: for this host alone, as what is
+// told there has no password.
+func metricsListen(v value) {
+	const want = `"127.0.0.1:9113", "[::1]:9113", "unix:/path", or "" for none`
+	s, ok := v.str(want)
+	if !ok {
+		return
+	}
+	m := &v.d.c.Metrics
+	if s == "" {
+		m.Network, m.Address = "", ""
+		return
+	}
+	if strings.HasPrefix(s, "unix:") {
+		_, address, err := milter.ParseSocket(v.d.inFolder(s))
+		if err != nil {
+			v.fail("%v; want %s", err, want)
+			return
+		}
+		m.Network, m.Address = "unix", address
+		return
+	}
+	a, err := netip.ParseAddrPort(s)
+	switch {
+	case err != nil:
+		v.fail("%q; want %s", s, want)
+	case !a.Addr().IsLoopback() || a.Addr().Zone() != "":
+		v.fail("%s is not a loopback address, and others than this host would read what is told there; want %s", a.Addr(), want)
+	default:
+		m.Network, m.Address = "tcp", a.String()
+	}
+}
+
+func (v value) mode(to *fs.FileMode) {
 	const want = `rights in octal, as "0660"`
 	s, ok := v.str(want)
 	if !ok {
@@ -200,15 +243,15 @@ func socketMode(v value) {
 		v.fail("%q; want %s, with those of the owner", s, want)
 		return
 	}
-	v.d.c.Milter.SocketMode = fs.FileMode(n)
+	*to = fs.FileMode(n)
 }
 
-func socketGroup(v value) {
+func (v value) group(to *string) {
 	const want = "the name of a group, or its number"
 	if s, ok := v.str(want); ok && s == "" {
 		v.fail("empty; want %s", want)
 	} else if ok {
-		v.d.c.Milter.SocketGroup = s
+		*to = s
 	}
 }
 
