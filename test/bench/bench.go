@@ -27,6 +27,7 @@ type bench struct {
 	sink     *mtarig.Sink
 	sockets  map[milterKey]mtarig.Milter
 	milters  map[milterKey]*process
+	pids     map[int]bool // of the milters
 	stands   map[standKey]*stand
 
 	cells   []cell
@@ -38,7 +39,7 @@ type bench struct {
 func newBench(ctx context.Context, o options, progress io.Writer) (*bench, error) {
 	b := &bench{
 		ctx: ctx, options: o, progress: progress, tools: mtarig.Find(o.tree),
-		sockets: map[milterKey]mtarig.Milter{}, milters: map[milterKey]*process{}, stands: map[standKey]*stand{},
+		sockets: map[milterKey]mtarig.Milter{}, milters: map[milterKey]*process{}, pids: map[int]bool{}, stands: map[standKey]*stand{},
 		rates: map[cell]float64{}, results: newResults(),
 	}
 	b.cells = cells(func(c cell) bool { return o.only.MatchString(c.String()) })
@@ -97,11 +98,11 @@ func (b *bench) measure() error {
 		return err
 	}
 	for k, p := range b.milters {
-		u, err := p.usage()
+		peak, err := p.peak()
 		if err != nil {
 			return err
 		}
-		b.results.peak[k] = u.peak
+		b.results.peak[k] = peak
 	}
 	return nil
 }
@@ -156,7 +157,7 @@ func (b *bench) one(c cell, n int) (sent, error) {
 	if b.ctx.Err() != nil {
 		return sent{}, b.ctx.Err()
 	}
-	s, err := b.stands[c.stand()].measure(b.ctx, b.tools, b.material, c, n)
+	s, err := b.measureOn(b.stands[c.stand()], c, n)
 	if err != nil {
 		return s, fmt.Errorf("%v: %w", c, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -131,47 +130,4 @@ func countLines(file string, from int64, word string) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-// usage is what a process has used of the machine.
-type usage struct {
-	cpu  time.Duration // user and system together
-	peak int64         // of resident memory, in bytes
-}
-
-// tick is the unit of times in /proc (USER_HZ, proc(5)): the same on every
-// Linux that Go runs on.
-const tick = 10 * time.Millisecond
-
-func (p *process) usage() (usage, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return usage{}, fmt.Errorf("%s has gone: %w: %s", p.name, err, p.tail())
-	}
-	cpu, err := cpuTime(string(stat))
-	if err != nil {
-		return usage{}, err
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return usage{}, err
-	}
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	var kib int64
-	fmt.Sscan(after, &kib) // 0 if there is none
-	return usage{cpu: cpu, peak: kib << 10}, nil
-}
-
-// cpuTime reads /proc/PID/stat: utime and stime are fields 14 and 15, and the
-// second is a name in parentheses that may hold anything.
-func cpuTime(stat string) (time.Duration, error) {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/PID/stat: %q", stat)
-	}
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		return 0, fmt.Errorf("/proc/PID/stat: %w", err)
-	}
-	return time.Duration(user+system) * tick, nil
 }

@@ -30,15 +30,15 @@ func (r results) rate(c cell) float64 {
 	return report.Median(rates)
 }
 
-// cpu is what the milter spent on a mail, over all rounds: the clock of a
+// cpu is what milter and MTA spent on a mail, over all rounds: the clock of a
 // process is too coarse for one.
-func (r results) cpu(c cell) time.Duration {
-	var cpu time.Duration
+func (r results) cpu(c cell) (milter, mta time.Duration) {
 	mails := 0
 	for _, s := range r.runs[c] {
-		cpu, mails = cpu+s.cpu, mails+s.mails
+		milter, mta, mails = milter+s.milter, mta+s.mta, mails+s.mails
 	}
-	return cpu / time.Duration(max(mails, 1))
+	n := time.Duration(max(mails, 1))
+	return milter / n, mta / n
 }
 
 // ratios are how many times as fast a is as b, in each round by itself: they
@@ -141,12 +141,13 @@ func (r results) renderRates(b *strings.Builder, mta, network string) {
 }
 
 func (r results) renderCPU(b *strings.Builder, mta, network string) {
-	r.renderTable(b, fmt.Sprintf("%s, %s socket: the milter's CPU time for a mail in ms, and its peak of resident memory", title(mta), network), mta, network,
+	r.renderTable(b, fmt.Sprintf("%s, %s socket: CPU time for a mail in ms, the milter's + the MTA's, and the milter's peak of resident memory", title(mta), network), mta, network,
 		func(c cell) string {
+			milter, mta := r.cpu(c)
 			if c.setup == noMilter {
-				return ""
+				return fmt.Sprintf("%.2f", milliseconds(mta))
 			}
-			return fmt.Sprintf("%.2f", float64(r.cpu(c).Microseconds())/1000)
+			return fmt.Sprintf("%.2f + %.2f", milliseconds(milter), milliseconds(mta))
 		},
 		func(setup string) string {
 			if peak := r.peak[milterKey{network, setup}]; peak > 0 {
@@ -155,6 +156,8 @@ func (r results) renderCPU(b *strings.Builder, mta, network string) {
 			return ""
 		})
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // renderTable writes a table whose rows are set-ups and whose columns are
 // shapes, with a last column of peaks where peak is given. Without any value

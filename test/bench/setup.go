@@ -21,6 +21,14 @@ type setup struct {
 	check func(m *material, mail []byte) error
 }
 
+// from is who sends.
+func (s setup) from() string {
+	if s.signed {
+		return partner
+	}
+	return sender
+}
+
 // Names of set-ups that others are compared with.
 const (
 	noMilter    = "no milter"

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -23,32 +22,38 @@ type stand struct {
 
 // sent is what a measurement tells.
 type sent struct {
-	mails int
-	took  time.Duration
-	cpu   time.Duration // of the milter
+	mails       int
+	took        time.Duration
+	milter, mta time.Duration // CPU time of either
 }
 
 // rate is mails in a second.
 func (s sent) rate() float64 { return float64(s.mails) / s.took.Seconds() }
 
-// measure sends n mails and counts them.
-func (s *stand) measure(ctx context.Context, tools mtarig.Tools, m *material, c cell, n int) (sent, error) {
-	var before, after usage
-	var err error
+// cpu is what milter and MTA have spent so far.
+func (s *stand) cpu(milters map[int]bool) (spent sent, err error) {
 	if s.milter != nil {
-		if before, err = s.milter.usage(); err == nil {
-			err = s.milter.skip()
+		if spent.milter, err = s.milter.cpu(); err != nil {
+			return spent, err
 		}
-		if err != nil {
+	}
+	spent.mta, err = cpuInside(s.mta.Dir(), milters)
+	return spent, err
+}
+
+// measure sends n mails and counts them.
+func (b *bench) measureOn(s *stand, c cell, n int) (sent, error) {
+	if s.milter != nil {
+		if err := s.milter.skip(); err != nil {
 			return sent{}, err
 		}
 	}
-	from := sender
-	if s.setup.signed {
-		from = partner
+	before, err := s.cpu(b.pids)
+	if err != nil {
+		return sent{}, err
 	}
-	source, err := tools.SMTPSource(ctx, "-s", strconv.Itoa(c.sessions), "-m", strconv.Itoa(n),
-		"-f", from, "-t", far, "-F", m.mail(c.size, s.setup.signed), s.mta.Addr())
+	source, err := b.tools.SMTPSource(b.ctx, "-s", strconv.Itoa(c.sessions), "-m", strconv.Itoa(n),
+		"-f", s.setup.from(), "-t", far, "-F", b.material.mail(c.size, s.setup.signed), s.mta.Addr())
 	if err != nil {
 		return sent{}, err
 	}
@@ -61,16 +66,13 @@ func (s *stand) measure(ctx context.Context, tools mtarig.Tools, m *material, c 
 	if err := s.mta.await(n); err != nil {
 		return sent{}, fmt.Errorf("mails that the MTA took: %w%s", err, s.tail())
 	}
-	if s.milter == nil {
-		return sent{mails: n, took: took}, nil
-	}
 	if s.setup.logs != "" {
 		if err := s.milter.await(n, s.setup.logs); err != nil {
 			return sent{}, fmt.Errorf("mails that the milter saw: %w%s", err, s.tail())
 		}
 	}
-	after, err = s.milter.usage()
-	return sent{mails: n, took: took, cpu: after.cpu - before.cpu}, err
+	after, err := s.cpu(b.pids)
+	return sent{mails: n, took: took, milter: after.milter - before.milter, mta: after.mta - before.mta}, err
 }
 
 // check sends a mail and looks at what is delivered.
@@ -79,11 +81,7 @@ func (s *stand) check(m *material, sink *mtarig.Sink) error {
 	if err != nil {
 		return err
 	}
-	from := sender
-	if s.setup.signed {
-		from = partner
-	}
-	if err := mtarig.Send(s.mta.Addr(), mtarig.Mail{From: from, To: []string{near}, Data: mail}); err != nil {
+	if err := mtarig.Send(s.mta.Addr(), mtarig.Mail{From: s.setup.from(), To: []string{near}, Data: mail}); err != nil {
 		return fmt.Errorf("%w%s", err, s.tail())
 	}
 	if err := s.mta.deliver(); err != nil {
@@ -190,7 +188,7 @@ func (b *bench) milter(k milterKey, s setup, f mtarig.Milter, within string) (*p
 	if err != nil {
 		return nil, err
 	}
-	b.milters[k] = p
+	b.milters[k], b.pids[p.cmd.Process.Pid] = p, true
 	return p, nil
 }
 
