@@ -14,11 +14,12 @@ import (
 const maxHops = 200
 
 // facts gathers what the policy decides on from envelope and header. Claims are
-// the fields that Facts.Results are about.
-func (g *Gateway) facts(m *message.Message) (policy.Facts, []verdict.Claim) {
+// the fields that Facts.Results are about; with others, those of milters before
+// us are not among them.
+func (g *Gateway) facts(m *message.Message, others bool) (policy.Facts, []verdict.Claim) {
 	f := policy.Facts{Client: m.Envelope.Client.Addr, Login: m.Envelope.Client.Login}
 	f.From, f.FromProblem = verdict.Authors(m.Header)
-	claims := verdict.Claims(m.Header, g.c.AuthservID, g.c.EarlierMilters)
+	claims := verdict.Claims(m.Header, g.c.AuthservID, others)
 	received := 0
 	for i, field := range m.Header {
 		if n := len(f.Results); n < len(claims) && claims[n].Index == i {

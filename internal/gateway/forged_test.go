@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ func TestForgedResults(t *testing.T) {
 	b := newBench(t)
 	forged := "Authentication-Results: mx.example.jp; smime=pass body.smime-identifier=alice@example.jp\n" +
 		"Authentication-Results: other.example; smime=pass\n" +
-		"authentication-results: (x) MX.example.jp; dkim=pass\n"
+		"authentication-results: MX.example.jp; dkim=pass\n"
 	for _, earlier := range []bool{false, true} {
 		b.conf.EarlierMilters = earlier
 		got, _ := b.handle(forged+plain, outside)
@@ -24,11 +25,75 @@ func TestForgedResults(t *testing.T) {
 		}
 		want := []string{"Authentication-Results: mx.example.jp; smime=none", "Authentication-Results: other.example; smime=pass"}
 		if earlier {
-			want = append(want, "authentication-results: (x) MX.example.jp; dkim=pass")
+			want = append(want, "authentication-results: MX.example.jp; dkim=pass")
 		}
 		if !slices.Equal(fields, want) {
 			t.Errorf("earlier milters %v: %q", earlier, fields)
 		}
+	}
+}
+
+// Before all other milters nothing in our name is theirs.
+func TestBefore(t *testing.T) {
+	b := newBench(t)
+	b.conf.EarlierMilters = true
+	g, err := New(b.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := outside
+	user.Login = "alice@example.jp"
+	const (
+		dkim    = "Authentication-Results: mx.example.jp; dkim=pass\n"
+		smime   = "Authentication-Results: mx.example.jp; smime=pass\n"
+		foreign = "Authentication-Results: other.example; dkim=pass\n"
+		outer   = "Received: from x (x [192.0.2.9]) by mx1.example.jp; now\n"
+	)
+	for _, tt := range []struct {
+		name   string
+		header string
+		client message.Client
+		want   string
+	}{
+		{"from outside", dkim + foreign + smime + dkim, outside, foreign},
+		{"by a user", dkim + foreign, user, foreign},
+		{"ours, and one that came with the mail", dkim + outer + smime, inside, dkim + outer},
+		{"nothing", foreign, outside, foreign},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := b.read(tt.header + plain)
+			m.Envelope = message.Envelope{QueueID: "Q1", Sender: "sender@example.jp", Client: tt.client}
+			b.log.Reset()
+			v, err := g.Before().Handle(context.Background(), m)
+			if err != nil || v.Action != message.Accept {
+				t.Fatalf("%+v, %v", v, err)
+			}
+			after, err := m.Apply(v.Edits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			after.WriteTo(&out)
+			if got := strings.ReplaceAll(out.String(), "\r\n", "\n"); got != tt.want+plain {
+				t.Errorf("%s", got)
+			}
+			if len(v.Edits) > 0 {
+				b.logged("cleaned", "from=sender@example.jp", "client=")
+			} else if b.log.Len() > 0 {
+				t.Errorf("logged %s", &b.log)
+			}
+		})
+	}
+}
+
+// Users have no results to bring, whatever milters there are.
+func TestEarlierMiltersOfUsers(t *testing.T) {
+	b := newBench(t)
+	b.conf.EarlierMilters = true
+	user := outside
+	user.Login = "alice@example.jp"
+	if got, _ := b.handle("Authentication-Results: mx.example.jp; dkim=pass\n"+plain, user); strings.Contains(got, "dkim=pass") {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -34,8 +34,8 @@ type Config struct {
 	Limits     message.Limits
 	// Sign is how mail is signed; the gateway fills in the identity.
 	Sign smime.SignOptions
-	// EarlierMilters: Authentication-Results under our name without an S/MIME
-	// result come from milters before us and stay.
+	// EarlierMilters: Authentication-Results under our name that a milter before
+	// us may have written stay. Before makes sure that they are.
 	EarlierMilters bool
 	// OnError is what becomes of a mail that nothing asked to protect when it
 	// cannot be processed. Mail that is to be signed is always deferred.
@@ -102,7 +102,9 @@ func (g *Gateway) Handle(ctx context.Context, m *message.Message) (message.Verdi
 // Decide decides on a mail and changes nothing anywhere.
 func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
 	start := g.c.Now()
-	f, claims := g.facts(m)
+	// What verifies for others leaves mail of users alone: what is in our name
+	// there they wrote themselves.
+	f, claims := g.facts(m, g.c.EarlierMilters && m.Envelope.Client.Login == "")
 	p := g.c.Policy.Decide(f)
 	o := Outcome{Direction: p.Direction, Insider: p.Insider, Why: p.Why, Facts: f}
 	o.Took.Decide = g.c.Now().Sub(start)

@@ -2,7 +2,6 @@ package verdict
 
 import (
 	"mime"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -21,9 +20,8 @@ type Claim struct {
 }
 
 // Claims returns, in order, the fields that claim to come from authservID and
-// must not reach the reader unless it was us who wrote them: those that carry an
-// S/MIME result always, the others unless keepOthers says that a milter before
-// us may write them (RFC 8601 section 5).
+// must not reach the reader unless it was us who wrote them (RFC 8601 section
+// 5). With keepOthers those stay that a milter before us may have written.
 //
 // Readers are lax, and each in its own way, so what one of them might take for
 // ours is ours: with quotes, encoded words or odd blanks, or behind a CR that is
@@ -31,13 +29,15 @@ type Claim struct {
 func Claims(h message.Header, authservID string, keepOthers bool) []Claim {
 	var cs []Claim
 	seen, counted := make(map[string]int), 0
+	others := earlier{authservID: authservID}
 	for i, f := range h {
 		values := hidden(f, FieldName)
+		behind := len(values) > 0
 		if f.Is(FieldName) {
 			values = append(values, f.Text())
 		}
-		claim := func(v string) bool { return ours(v, authservID, keepOthers) }
-		if f.Name() == "" || !slices.ContainsFunc(values, claim) {
+		claim := func(v string) bool { return ours(v, authservID) }
+		if f.Name() == "" || !slices.ContainsFunc(values, claim) || keepOthers && !behind && others.wrote(f) {
 			continue
 		}
 		for ; counted <= i; counted++ {
@@ -86,7 +86,7 @@ func hasStrayCR(s string) bool {
 }
 
 // ours reports whether a value is one of Claims.
-func ours(value, id string, keepOthers bool) bool {
+func ours(value, id string) bool {
 	readings := []string{value}
 	if strings.Contains(value, "=?") {
 		if v, err := new(mime.WordDecoder).DecodeHeader(value); err == nil {
@@ -94,8 +94,7 @@ func ours(value, id string, keepOthers bool) bool {
 		}
 	}
 	for _, v := range readings {
-		v, regular := uncomment(v)
-		if claims(v, id, regular) && (!keepOthers || hasMethod(v, regular)) {
+		if v, regular := uncomment(v); claims(v, id, regular) {
 			return true
 		}
 	}
@@ -155,16 +154,6 @@ func firstPart(s string) string {
 		}
 	}
 	return s[start:]
-}
-
-// method finds an S/MIME result among the methods: "smime=", "smime/1 =".
-var method = regexp.MustCompile(`(?i)(^|[^-.@_a-z0-9])smime\s*(/[^=;]*)?=`)
-
-func hasMethod(value string, regular bool) bool {
-	if !regular {
-		return strings.Contains(strings.ToLower(value), "smime")
-	}
-	return method.MatchString(strings.NewReplacer(`"`, "", `\`, "", "\x00", "").Replace(value))
 }
 
 // uncomment replaces comments by a blank (RFC 5322 section 3.2.2). What has a

@@ -31,8 +31,30 @@ func TestClaims(t *testing.T) {
 		{" other, mx.example.jp; smime=pass", true, true},
 		{" mx.example.jp; none", true, false},
 		{" mx.example.jp; dkim=pass header.i=@smime.example", true, false},
-		{" mx.example.jp; dkim=pass (smime=pass)", true, false},
-		{" mx.example.jp", true, false},
+		{" mx.example.jp; dkim=pass (sMIME /1 =pass)", true, true}, // who looks for words finds them
+		{" mx.example.jp", true, true},
+
+		// What milters write stays.
+		{" mx.example.jp;\r\n\tdkim=pass (2048-bit key; unprotected) header.d=a.example header.i=@a.example header.b=\"Ab+/=\";\r\n\tdkim-atps=neutral", true, false},
+		{" mx.example.jp;\r\n\tdkim=fail reason=\"signature verification failed\" (2048-bit key) header.d=a.example", true, false},
+		{"mx.example.jp; dkim=permerror (bad message/signature format)", true, false},
+		{" MX.example.jp 1; dmarc=pass (p=none dis=none) header.from=a.example", true, false},
+		{" mx.example.jp; spf=pass smtp.mailfrom=\"a b\"@a.example", true, true}, // what RFC 8601 allows and none of them writes
+		{" mx.example.jp; spf=pass smtp.mailfrom=a@a.example smtp.remote-ip=2001:db8::1; iprev=pass", true, false},
+
+		// What OpenDKIM does not take away does not stay either.
+		{" mx.example.jp; dkim=pass header.d=a.example foo", true, true},
+		{" mx.example.jp;; dkim=pass", true, true},
+		{" mx.example.jp; dkim=pass;", true, true},
+		{" mx.example.jp; dkim = pass", true, true},
+		{" \"mx.example.jp\"; dkim=pass", true, true},
+		{" (x) mx.example.jp; dkim=pass", true, true},
+		{" mx.example.jp (x); dkim=pass", true, true},
+		{" mx.example.jp; dkim=pass (a (b))", true, true},
+		{" mx.example.jp; dkim=pass reason=\"\\\"\"", true, true},
+		{" mx.example.jp; dkim=pass \x00", true, true},
+		{" mx.example.jp; dkim=pass header.d=\u00e9.example", true, true},
+		{" mx.example.jp; dkim=pass header.x=" + strings.Repeat("x", maxEarlier), true, true},
 
 		// What only a lax reader takes for ours.
 		{" mx.example.jp.; smime=pass", true, true},
@@ -90,6 +112,32 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// Milters write on top: of several fields with the same method the first stays,
+// and one that does not stay takes nobody's place.
+func TestClaimsBelowAMilters(t *testing.T) {
+	var h message.Header
+	for _, v := range []string{
+		" mx.example.jp; dkim=pass foo",
+		" mx.example.jp; dkim=none; dkim-atps=neutral",
+		" other.example; dkim=pass",
+		" mx.example.jp; dkim=pass",
+		" mx.example.jp; spf=pass",
+		" mx.example.jp; iprev=pass; DKIM=pass",
+		" mx.example.jp; iprev=fail (dkim=pass)",
+		" mx.example.jp; none",
+		" mx.example.jp; none",
+	} {
+		h = append(h, message.NewField(FieldName, v))
+	}
+	var got []int
+	for _, c := range Claims(h, "mx.example.jp", true) {
+		got = append(got, c.Index)
+	}
+	if want := []int{0, 3, 5, 8}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 // A CR that is no line end is one to some readers.
 func TestClaimsBehindStrayCR(t *testing.T) {
 	for raw, want := range map[string]int{
@@ -109,7 +157,8 @@ func TestClaimsBehindStrayCR(t *testing.T) {
 }
 
 // Whatever comes behind it or in a comment before it, our name at its place is
-// found, and with an S/MIME result also beside earlier milters.
+// found, and with an S/MIME result also beside earlier milters, which are given
+// no more than without them.
 func FuzzClaims(f *testing.F) {
 	for _, s := range []string{"smime=pass", "none", "(", `"`, `\`, "=?utf-8?q?x?=", "a (b) \"c;d\""} {
 		f.Add(s)
@@ -133,6 +182,8 @@ func FuzzClaims(f *testing.F) {
 		if value := comment + id + "; smime" + comment + "=pass; " + s; !claimed(value, true) {
 			t.Errorf("%q is not found beside earlier milters", value)
 		}
-		claimed(s, true)
+		if claimed(s, true) && !claimed(s, false) {
+			t.Errorf("%q goes only beside earlier milters", s)
+		}
 	})
 }
