@@ -164,11 +164,16 @@ func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
 		}
 	})
 	d.tell("READY=1", "STATUS=listening")
+	if period, err := watchdogPeriod(d.getenv); err != nil {
+		d.log.Warn("no watchdog", "error", err)
+	} else if period > 0 {
+		g.Go(func() error { d.watch(ctx, period); return nil })
+	}
 	return g.Wait()
 }
 
 func (d *daemon) stop() error {
-	d.tell("STOPPING=1")
+	d.tell("STOPPING=1", "WATCHDOG=1") // the last: sockets that are closed do not answer
 	d.log.Info("stopping", "open", d.server.Stats().Open)
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()

@@ -109,6 +109,12 @@ type running struct {
 
 func start(t *testing.T, name string, getenv func(string) string) *running {
 	t.Helper()
+	return startWith(t, name, getenv, func(*daemon) {})
+}
+
+// startWith starts a daemon that has been changed.
+func startWith(t *testing.T, name string, getenv func(string) string, change func(*daemon)) *running {
+	t.Helper()
 	r, w := io.Pipe()
 	if getenv == nil {
 		getenv = func(string) string { return "" }
@@ -117,6 +123,7 @@ func start(t *testing.T, name string, getenv func(string) string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(d)
 	ctx, cancel := context.WithCancel(context.Background())
 	run := &running{daemon: d, log: newLogbook(t, r), again: make(chan os.Signal), stop: cancel, ended: make(chan error, 1)}
 	go func() {
@@ -271,25 +278,9 @@ func TestRefused(t *testing.T) {
 func TestNotify(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	name := house(t)
-	path := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	hear := func() string {
-		t.Helper()
-		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, 1000)
-		n, err := conn.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b[:n])
-	}
-	r := start(t, name, func(key string) string { return map[string]string{"NOTIFY_SOCKET": path}[key] })
+	sd := newSystemd(t)
+	hear := sd.hear
+	r := start(t, name, sd.getenv)
 	if got := hear(); got != "READY=1\nSTATUS=listening" {
 		t.Errorf("got %q", got)
 	}
@@ -303,7 +294,7 @@ func TestNotify(t *testing.T) {
 	if err := r.end(); err != nil {
 		t.Errorf("run: %v", err)
 	}
-	if got := hear(); got != "STOPPING=1" {
+	if got := hear(); got != "STOPPING=1\nWATCHDOG=1" {
 		t.Errorf("got %q", got)
 	}
 	if err := notify(func(string) string { return "relative" }, "READY=1"); err == nil {

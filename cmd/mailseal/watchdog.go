@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// watchdogPeriod is how long systemd waits for a sign of life before it ends
+// us, 0 when it does not wait for any (sd_watchdog_enabled(3)).
+func watchdogPeriod(getenv func(string) string) (time.Duration, error) {
+	usec, pid := getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID")
+	if usec == "" {
+		return 0, nil
+	}
+	if pid != "" {
+		if n, err := strconv.Atoi(pid); err != nil || n != os.Getpid() {
+			return 0, nil // meant for another process
+		}
+	}
+	n, err := strconv.ParseInt(usec, 10, 64)
+	if err != nil || n <= 0 || n > int64(24*time.Hour/time.Microsecond) {
+		return 0, fmt.Errorf("WATCHDOG_USEC=%q: want microseconds, up to a day", usec)
+	}
+	return time.Duration(n) * time.Microsecond, nil
+}
+
+// watch gives systemd a sign of life three times a period, and only after each
+// of our sockets has answered as it answers an MTA. With the time that an
+// answer may take, two of three may be late.
+func (d *daemon) watch(ctx context.Context, period time.Duration) {
+	every := period / 3
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		err := d.answers(ctx, every)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			d.log.Error("no sign of life", "error", err)
+		default:
+			d.tell("WATCHDOG=1")
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// answers asks every socket. A server that has all the connections that it
+// takes is not asked: it rightly leaves others waiting.
+func (d *daemon) answers(ctx context.Context, patience time.Duration) error {
+	if d.full() {
+		return nil
+	}
+	answers := make(chan error, len(d.lns))
+	for _, ln := range d.lns {
+		go func() { answers <- ask(ctx, ln.Addr(), patience) }()
+	}
+	var errs []error
+	for range d.lns {
+		errs = append(errs, <-answers)
+	}
+	if err := errors.Join(errs...); err != nil && !d.full() {
+		return err
+	}
+	return nil
+}
+
+func (d *daemon) full() bool {
+	s := d.server.Stats()
+	return s.Open >= s.Limit
+}
+
+// ask negotiates as an MTA does. What keeps the question from being put at all
+// is no bad answer: no descriptor left, or a socket that systemd opened in
+// a folder which we may not enter.
+func ask(ctx context.Context, a net.Addr, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, a.Network(), a.String())
+	if err != nil {
+		if unasked(err) {
+			return nil
+		}
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := io.WriteString(conn, question); err != nil {
+		return fmt.Errorf("socket %s does not answer: %w", a, err)
+	}
+	var head [5]byte // length and code
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return fmt.Errorf("socket %s does not answer: %w", a, err)
+	}
+	if head[4] != 'O' {
+		return fmt.Errorf("socket %s answers %q; want SMFIC_OPTNEG", a, head[4])
+	}
+	_, _ = io.WriteString(conn, goodbye) // it has answered
+	return nil
+}
+
+// The packets SMFIC_OPTNEG, with version 6 and all actions and flags that
+// Postfix offers, and SMFIC_QUIT.
+const (
+	question = "\x00\x00\x00\x0dO" + "\x00\x00\x00\x06" + "\x00\x00\x01\xff" + "\x00\x1f\xff\xff"
+	goodbye  = "\x00\x00\x00\x01Q"
+)
+
+func unasked(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, fs.ErrPermission, fs.ErrNotExist} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
