@@ -61,6 +61,9 @@ type Config struct {
 	// ProgressEvery is how often the MTA is told that the Handler is still at
 	// work (3 s).
 	ProgressEvery time.Duration
+	// HeaderOnly spares the MTA to send bodies. The handler sees empty ones, and
+	// its verdicts must not replace them.
+	HeaderOnly bool
 	// Meter is told how long the steps of a mail take (nobody is).
 	Meter Meter
 }
@@ -174,6 +177,9 @@ func (s *Server) Serve(ln net.Listener) error {
 		Actions:   actions,
 		Protocol:  protocol,
 		SymList:   symList(),
+	}
+	if s.conf.HeaderOnly {
+		lib.Protocol |= milterlib.OptNoBody
 	}
 	// The library's own Close is not used: it writes what Serve reads without
 	// a lock. When the listener is closed, Accept fails, and that ends Serve.

@@ -56,6 +56,29 @@ func TestNegotiation(t *testing.T) {
 	m.quit()
 }
 
+// Who looks at headers alone asks for no body, and gets one that is empty.
+func TestHeaderOnly(t *testing.T) {
+	h := accepting()
+	ts := serve(t, h, func(c *Config) { c.HeaderOnly = true })
+	m := ts.dial()
+	got := m.negotiate()
+	if len(got) < 13 {
+		t.Fatalf("answer %q", got)
+	}
+	if flags := milterlib.OptProtocol(binary.BigEndian.Uint32([]byte(got[9:]))); flags != protocol|milterlib.OptNoBody {
+		t.Errorf("flags %#x", flags)
+	}
+	m.mail("<a@example>")
+	m.rcpt("<b@example>")
+	m.args(cmdHeader, "Subject", " x")
+	m.send(cmdEOH)
+	m.eom()
+	m.quit()
+	if mails := h.all(); len(mails) != 1 || mails[0].Body.Size() != 0 || raw(mails[0].Header) != "Subject: x\r\n" {
+		t.Errorf("%+v", mails)
+	}
+}
+
 // sendmail 8.17.1.9 looks for a list for the end of the header to use the one
 // for the end of the message.
 func TestSymListEOMNeedsEOH(t *testing.T) {
