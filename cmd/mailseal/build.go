@@ -41,6 +41,9 @@ type parts struct {
 	// exposed are key files that others than their owner may read: commands
 	// warn of them, the daemon refuses them.
 	exposed []error
+	// meter and usage are told what becomes of mails; nobody is, if nil.
+	meter gateway.Meter
+	usage *spool.Usage
 }
 
 // collect reads the files that the configuration names. Its error has the
@@ -85,11 +88,11 @@ func collect(c *config.Config) (*parts, error) {
 // What is made of one is larger, base64 by a third, so its spool has room for
 // more than one mail of that size, and still a bound.
 func (p *parts) inSpool(dir string) (*spool.Store, error) {
-	return spool.New(spool.Config{Dir: dir, Memory: int64(p.conf.Milter.SpoolMemory), Limit: int64(p.conf.Milter.MaxMessageSize)})
+	return spool.New(spool.Config{Dir: dir, Memory: int64(p.conf.Milter.SpoolMemory), Limit: int64(p.conf.Milter.MaxMessageSize), Usage: p.usage})
 }
 
 func (p *parts) outSpool(dir string) (*spool.Store, error) {
-	return spool.New(spool.Config{Dir: dir, Memory: int64(p.conf.Milter.SpoolMemory), Limit: 4 * int64(p.conf.Milter.MaxMessageSize)})
+	return spool.New(spool.Config{Dir: dir, Memory: int64(p.conf.Milter.SpoolMemory), Limit: 4 * int64(p.conf.Milter.MaxMessageSize), Usage: p.usage})
 }
 
 // gateway builds what decides on mails. Its own files go to dir.
@@ -119,6 +122,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 		EarlierMilters: c.Milter.EarlierMilters,
 		OnError:        c.Milter.OnError,
 		Log:            log,
+		Meter:          p.meter,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build the gateway: %w", err)

@@ -56,6 +56,7 @@ type summary struct {
 	AuthservID string           `json:"authserv_id,omitempty"`
 	Domains    []string         `json:"local_domains,omitempty"`
 	Socket     string           `json:"socket,omitempty"`
+	Metrics    string           `json:"metrics,omitempty"`
 	OnError    string           `json:"on_error,omitempty"`
 	Sign       bool             `json:"sign"`
 	Identities []identityReport `json:"identities"`
@@ -142,7 +143,7 @@ func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 		}
 		s.warn(fmt.Errorf("%w; the milter refuses such files", r))
 	}
-	errs = append(errs, checkSocket(c), checkGroup(c))
+	errs = append(errs, checkSocket(c), checkGroup(c, "milter.socket_group", c.Milter.SocketGroup), checkGroup(c, "metrics.socket_group", c.Metrics.SocketGroup))
 	if err == nil {
 		s.describe(p)
 		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnAnchors(p, now), warnFolders(c)) {
@@ -184,7 +185,7 @@ func newRemark(err error) remark {
 func (s *summary) describe(p *parts) {
 	c := p.conf
 	s.AuthservID, s.Domains, s.Socket, s.Sign = c.AuthservID, c.LocalDomains, c.Milter.Socket, c.SMIME.Sign
-	s.OnError = c.Milter.OnError.String()
+	s.OnError, s.Metrics = c.Milter.OnError.String(), c.Metrics.Address
 	if c.Milter.OnError == message.Defer {
 		s.OnError = "tempfail"
 	}
@@ -209,6 +210,9 @@ func (s *summary) write(w io.Writer) error {
 	line("authserv_id", "%s", s.AuthservID)
 	line("local_domains", "%s", strings.Join(s.Domains, " "))
 	line("socket", "%s", s.Socket)
+	if s.Metrics != "" {
+		line("metrics", "%s", s.Metrics)
+	}
 	line("on_error", "%s", s.OnError)
 	line("sign", "%t", s.Sign)
 	line("identities", "%d", len(s.Identities))
@@ -238,25 +242,26 @@ func checkSocket(c *config.Config) error {
 	return nil
 }
 
-func checkGroup(c *config.Config) error {
-	g := c.Milter.SocketGroup
+func checkGroup(c *config.Config, key, g string) error {
 	if _, err := strconv.ParseUint(g, 10, 31); g == "" || err == nil {
 		return nil
 	}
 	if _, err := user.LookupGroup(g); err != nil {
-		return c.At("milter.socket_group", fmt.Errorf("no group %q; want one of /etc/group", g))
+		return c.At(key, fmt.Errorf("no group %q; want one of /etc/group", g))
 	}
 	return nil
 }
 
 // warnFolders tells of folders that are not there yet.
 func warnFolders(c *config.Config) (ws []error) {
-	network, address, err := milter.ParseSocket(c.Milter.Socket)
-	if err == nil && network == "unix" {
-		if _, err := os.Stat(filepath.Dir(address)); errors.Is(err, fs.ErrNotExist) {
-			ws = append(ws, c.At("milter.socket", fmt.Errorf("no folder %s; make it before the milter starts", filepath.Dir(address))))
+	folder := func(key, network, socket string) {
+		if _, err := os.Stat(filepath.Dir(socket)); network == "unix" && errors.Is(err, fs.ErrNotExist) {
+			ws = append(ws, c.At(key, fmt.Errorf("no folder %s; make it before the milter starts", filepath.Dir(socket))))
 		}
 	}
+	network, socket, _ := milter.ParseSocket(c.Milter.Socket) // checkSocket tells an error
+	folder("milter.socket", network, socket)
+	folder("metrics.listen", c.Metrics.Network, c.Metrics.Address)
 	if fi, err := os.Stat(c.State); err == nil && !fi.IsDir() {
 		ws = append(ws, c.At("state", fmt.Errorf("%s is no folder", c.State)))
 	}

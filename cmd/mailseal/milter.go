@@ -50,11 +50,13 @@ type daemon struct {
 	conf   *config.Config
 	server *milter.Server
 	lns    []net.Listener
+
+	counting *counting
 }
 
 // newDaemon builds all from the configuration, and listens.
 func newDaemon(f milterFlags, env Env) (*daemon, error) {
-	d := &daemon{flags: f, getenv: env.Getenv}
+	d := &daemon{flags: f, getenv: env.Getenv, counting: newCounting()}
 	p, err := d.load()
 	if err != nil {
 		return nil, err
@@ -75,12 +77,14 @@ func newDaemon(f milterFlags, env Env) (*daemon, error) {
 		return nil, fail(exConfig, d.conf.At("state", err))
 	}
 	d.server, err = milter.New(milter.Config{
-		Handler: handler, Spool: store, Log: d.log,
+		Handler: handler, Spool: store, Log: d.log, Meter: d.counting,
 		MaxConnections: d.conf.Milter.MaxConnections, Idle: d.conf.Milter.IdleTimeout, Work: d.conf.Milter.WorkTimeout,
 	})
 	if err != nil {
 		return nil, fail(exConfig, err)
 	}
+	d.counting.Watch(d.server)
+	d.counting.Identities(p.identities)
 	return d, d.listen()
 }
 
@@ -98,6 +102,7 @@ func (d *daemon) load() (*parts, error) {
 	if len(p.exposed) > 0 {
 		return nil, fail(exConfig, errors.Join(p.exposed...))
 	}
+	p.meter, p.usage = d.counting, d.counting.spool
 	return p, nil
 }
 
@@ -132,7 +137,7 @@ func (d *daemon) listen() error {
 		lns = append(lns, ln)
 	}
 	d.lns = lns
-	return nil
+	return d.listenMetrics()
 }
 
 // run serves until the context ends, and reads the configuration again as
@@ -153,6 +158,7 @@ func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
 			return nil
 		})
 	}
+	d.serveMetrics(g)
 	g.Go(func() error {
 		for {
 			select {
@@ -180,6 +186,7 @@ func (d *daemon) stop() error {
 	if err := d.server.Shutdown(ctx); err != nil {
 		d.log.Warn("cut off", "error", err)
 	}
+	d.stopMetrics()
 	d.log.Info("stopped", "messages", d.server.Stats().Messages)
 	return nil
 }
@@ -196,6 +203,7 @@ func (d *daemon) reload() {
 			d.server.SetHandler(handler)
 		}
 	}
+	d.counting.Reloaded(err)
 	if err != nil {
 		for _, e := range unjoin(err) {
 			d.log.Error("kept the old configuration", "error", oneLine(e))
@@ -205,6 +213,7 @@ func (d *daemon) reload() {
 	if keys := fixed(d.conf, p.conf); len(keys) > 0 {
 		d.log.Warn("restart to change", "keys", keys)
 	}
+	d.counting.Identities(p.identities)
 	d.level.Set(p.conf.Log.Level)
 	d.log.Info("reloaded", "config", d.flags.config, "identities", len(p.identities), "anchors", len(p.anchors))
 }
@@ -225,6 +234,9 @@ func fixed(old, new *config.Config) []string {
 		{"milter.spool_memory", old.Milter.SpoolMemory == new.Milter.SpoolMemory},
 		{"milter.idle_timeout", old.Milter.IdleTimeout == new.Milter.IdleTimeout},
 		{"milter.work_timeout", old.Milter.WorkTimeout == new.Milter.WorkTimeout},
+		{"metrics.listen", old.Metrics.Network == new.Metrics.Network && old.Metrics.Address == new.Metrics.Address},
+		{"metrics.socket_mode", old.Metrics.SocketMode == new.Metrics.SocketMode},
+		{"metrics.socket_group", old.Metrics.SocketGroup == new.Metrics.SocketGroup},
 		{"log.target", old.Log.Syslog == new.Log.Syslog},
 	} {
 		if !k.same {
