@@ -73,7 +73,6 @@ var macs = []named{
 	{oid: oidHMACSHA256, hash: crypto.SHA256},
 	{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 10}, hash: crypto.SHA384},
 	{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 11}, hash: crypto.SHA512},
-	{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 12}, hash: crypto.SHA512_224},
 	{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 13}, hash: crypto.SHA512_256},
 	{oid: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 8, 1, 2}, hash: crypto.SHA1},
 }

@@ -22,7 +22,7 @@ import (
 // Rounds of PBKDF2: what we write, and the most that a sender may ask for, which takes about a second.
 const (
 	rounds    = 600_000
-	maxRounds = 2_000_000
+	maxRounds = 1_000_000
 )
 
 // ciphers are those of RFC 3211's key wrap.
