@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -46,7 +45,7 @@ type daemon struct {
 	getenv func(string) string
 	level  slog.LevelVar
 	log    *slog.Logger
-	logTo  io.Closer // nil for stderr
+	logTo  *maillog.Queue
 	conf   *config.Config
 	server *milter.Server
 	lns    []net.Listener
@@ -55,7 +54,7 @@ type daemon struct {
 }
 
 // newDaemon builds all from the configuration, and listens.
-func newDaemon(f milterFlags, env Env) (*daemon, error) {
+func newDaemon(f milterFlags, env Env) (_ *daemon, err error) {
 	d := &daemon{flags: f, getenv: env.Getenv, counting: newCounting()}
 	p, err := d.load()
 	if err != nil {
@@ -65,6 +64,11 @@ func newDaemon(f milterFlags, env Env) (*daemon, error) {
 	if err := d.openLog(env); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			d.logTo.Close()
+		}
+	}()
 	if err := os.MkdirAll(d.conf.State, 0o700); err != nil {
 		return nil, fail(exConfig, d.conf.At("state", err))
 	}
@@ -117,9 +121,10 @@ func (d *daemon) openLog(env Env) error {
 		if err != nil {
 			return fail(exUnavailable, d.flags.at(d.conf, "log.target", err))
 		}
-		target, d.logTo = w, w
+		target = w
 	}
-	d.log = slog.New(maillog.New(target, &d.level))
+	d.logTo = maillog.NewQueue(target)
+	d.log = slog.New(maillog.New(d.logTo, &d.level))
 	return nil
 }
 
@@ -143,9 +148,7 @@ func (d *daemon) listen() error {
 // run serves until the context ends, and reads the configuration again as
 // often as asked.
 func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
-	if d.logTo != nil {
-		defer d.logTo.Close()
-	}
+	defer d.logTo.Close() // with nowhere to tell an error
 	v := readVersion()
 	d.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", d.flags.config)
 	g, ctx := errgroup.WithContext(ctx)

@@ -127,6 +127,9 @@ func (f *milterFlags) run(ctx context.Context, env Env) (err error) {
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(again)
+	// Who reads our log may go; Go would end the process for it.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 	d, err := newDaemon(*f, env)
 	if err != nil {
 		return err
