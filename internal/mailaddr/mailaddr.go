@@ -129,6 +129,9 @@ func ParseList(value string) ([]Address, error) {
 	}
 	list, err := parser().ParseList(value)
 	if err != nil {
+		if a, ok := saidTwice(value); ok {
+			return []Address{a}, nil
+		}
 		return nil, errors.New("field cannot be read as addresses")
 	}
 	as := make([]Address, 0, len(list))
@@ -140,6 +143,26 @@ func ParseList(value string) ([]Address, error) {
 		as = append(as, a)
 	}
 	return as, nil
+}
+
+// saidTwice reads "info@x.jp <info@x.jp>", which many programs write though a
+// name with an "@" has to be quoted. Some readers take the address in the name
+// for the sender's and some that in the brackets. So there must be nothing else
+// to choose from: every word with an "@" is the address, byte for byte, and no
+// word is anything but plain text.
+func saidTwice(value string) (Address, bool) {
+	name, spec, ok := strings.Cut(strings.Trim(value, " \t"), "<")
+	spec, closed := strings.CutSuffix(spec, ">")
+	if !ok || !closed || strings.ContainsAny(name, "\",:;<>()[]\\") || strings.Contains(name, "=?") {
+		return Address{}, false
+	}
+	for w := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == ' ' || r == '\t' }) {
+		if strings.Contains(w, "@") && w != spec || strings.ContainsFunc(w, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return Address{}, false
+		}
+	}
+	a, err := Parse(spec)
+	return a, err == nil && isDotAtom(a.Local) && !strings.HasPrefix(a.Domain, "[")
 }
 
 // parser reads display names in whatever character set, as ISO-2022-JP, and

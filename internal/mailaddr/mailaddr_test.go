@@ -61,6 +61,34 @@ func TestParseList(t *testing.T) {
 		{"=?no-such-set?B?IQ==?= <alice@example.jp>", "alice@example.jp"},
 		{"alice@example.jp (=?ISO-2022-JP?B?GyRCOzNFRBsoQg==?=)", "alice@example.jp"},
 
+		{"info@example.jp <info@example.jp>", "info@example.jp"},
+		{" info@example.jp\t<info@example.jp> ", "info@example.jp"},
+		{"info@example.jp<info@example.jp>", "info@example.jp"},
+		{"株式会社 info@example.jp <info@example.jp>", "info@example.jp"},
+		{"info@日本語.jp <info@日本語.jp>", "info@xn--wgv71a119e.jp"},
+		{"Info@example.jp <info@example.jp>", ""}, // some reader's domain or user may be another
+		{"info@EXAMPLE.jp <info@example.jp>", ""},
+		{"bob@partner.example <mallory@evil.example>", ""},
+		{"mallory@evil.example bob@partner.example <mallory@evil.example>", ""},
+		{"info@example.jp. <info@example.jp>", ""},
+		{"@ <info@example.jp>", ""},
+		{"info@example.jp <info@example.jp", ""},
+		{"info@example.jp <info@example.jp> x", ""},
+		{"info@example.jp <info@example.jp> <info@example.jp>", ""},
+		{"info@example.jp <<info@example.jp>>", ""},
+		{"info@example.jp < info@example.jp>", ""},
+		{"info@example.jp <info@example.jp>, bob@example.jp", ""},
+		{"info@example.jp, <info@example.jp>", "info@example.jp info@example.jp"},
+		{"info@example.jp; <info@example.jp>", ""},
+		{"(bob@partner.example) info@example.jp <info@example.jp>", ""},
+		{"\"bob\" info@example.jp <info@example.jp>", ""},
+		{"=?utf-8?q?bob=40partner.example=2C?= info@example.jp <info@example.jp>", ""},
+		{"info@example.jp\u200b info@example.jp <info@example.jp>", ""},
+		{"info@example.jp\u00a0 <info@example.jp>", ""},
+		{"x\x00 info@example.jp <info@example.jp>", ""},
+		{"info@example.jp <\"info\"@example.jp>", ""},
+		{"info@[192.0.2.1] <info@[192.0.2.1]>", ""},
+
 		{"team: alice@example.jp;", ""},
 		{"undisclosed-recipients:;", ""},
 		{"<alice@example.jp", ""},
@@ -143,6 +171,29 @@ func FuzzParse(f *testing.F) {
 		b, err := Parse(a.String())
 		if err != nil || a != b {
 			t.Errorf("%q reads as %+v, its text %q as %+v, %v", s, a, a.String(), b, err)
+		}
+	})
+}
+
+// Whatever stands before the brackets, a name that is not quoted brings no other
+// address.
+func FuzzName(f *testing.F) {
+	for _, s := range []string{"Alice", "alice@example.jp", "x alice@example.jp", "bob@partner.example", "a@b alice@example.jp", "\u00a0@", "(bob@partner.example)"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		const spec = "alice@example.jp"
+		as, err := ParseList(name + " <" + spec + ">")
+		if err != nil || strings.ContainsAny(name, "\"(,") {
+			return
+		}
+		if len(as) != 1 || as[0].String() != spec {
+			t.Errorf("%q: %v", name, as)
+		}
+		for _, w := range strings.Fields(name) {
+			if strings.Contains(w, "@") && w != spec {
+				t.Errorf("%q may be taken for mail by %s", name, w)
+			}
 		}
 	})
 }

@@ -83,6 +83,8 @@ func TestAuthors(t *testing.T) {
 		{"From: alice@example.jp", "[alice@example.jp]", ""},
 		{"FROM :alice@example.jp", "[alice@example.jp]", ""},
 		{"From:\r\n alice@example.jp", "[alice@example.jp]", ""},
+		{"From: alice@example.jp\r\n <alice@example.jp>", "[alice@example.jp]", ""},
+		{"From: bob@example.jp <alice@example.jp>", "[]", "cannot be read"},
 		{"Sender: eve@evil.example\nResent-From: eve@evil.example\nFrom: alice@example.jp", "[alice@example.jp]", ""},
 		{"From: alice@example.jp\nfrom\t: bob@example.jp", "[alice@example.jp bob@example.jp]", ""},
 		{"From: alice@example.jp\nFrom:", "[alice@example.jp]", "cannot be read"},
