@@ -50,6 +50,9 @@ missing_tools() {
 	[ -e /usr/include/stdlib.h ] || need libc6-dev
 	has m4 || need m4
 	has unshare || need util-linux
+	for p in systemd-analyze systemd-sysusers systemd-tmpfiles; do has $p || need systemd; done
+	has strace || need strace
+	has shellcheck || need shellcheck
 	has openssl || need openssl
 	has gpgsm || need gpgsm
 	has gpg-agent || need gpg-agent
