@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,7 +100,8 @@ func (d *Daemon) Dial() (net.Conn, error) {
 // Start starts a daemon and returns when an MTA can connect to it.
 func (d *Daemon) Start() {
 	d.t.Helper()
-	cmd := exec.Command(Binary(d.t), "milter", "-config", d.File())
+	words := append(slices.Clone(d.settings.Under), Binary(d.t), "milter", "-config", d.File())
+	cmd := exec.Command(words[0], words[1:]...)
 	r, w, err := os.Pipe()
 	if err != nil {
 		d.t.Fatal(err)
@@ -164,6 +166,9 @@ func (d *Daemon) Signal(s syscall.Signal) {
 		d.t.Errorf("send %v: %v", s, err)
 	}
 }
+
+// Pid is the daemon's process.
+func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
 
 // Kill ends the daemon as a crash does and returns when it is gone. It may be
 // called from any goroutine, but by one.

@@ -24,6 +24,9 @@ type Settings struct {
 	Opaque     bool
 	// Milter and SMIME are further lines of these sections, Top of neither.
 	Top, Milter, SMIME []string
+	// Under is what starts the daemon in its stead and becomes it at last, as
+	// prlimit or unshare.
+	Under []string
 }
 
 // Local and Outside are addresses that clients of the MTAs come from: the
