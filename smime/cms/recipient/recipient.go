@@ -68,25 +68,40 @@ func (t To) Wrap(rand io.Reader, cek []byte) (info []byte, err error) {
 	if t.ByKeyID && len(t.Certificate.SubjectKeyId) == 0 {
 		return nil, errors.New("certificate has no subject key identifier; name it by issuer and serial number")
 	}
-	switch key := t.Certificate.PublicKey.(type) {
+	public, err := publicKey(t.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	switch key := public.(type) {
 	case *rsa.PublicKey:
 		return t.transport(rand, key, cek)
 	case *ecdsa.PublicKey:
-		public, err := key.ECDH()
+		agreement, err := key.ECDH()
 		if err != nil {
 			return nil, fmt.Errorf("%w: elliptic curve %s", ErrUnsupported, key.Params().Name)
 		}
-		return t.agree(rand, public, cek)
+		return t.agree(rand, agreement, cek)
 	case *ecdh.PublicKey:
 		return t.agree(rand, key, cek)
-	case nil: // crypto/x509 does not know ML-KEM
-		public, err := mlkemkey.ParsePublicKey(t.Certificate.RawSubjectPublicKeyInfo)
-		if err == nil {
-			return t.encapsulate(public, cek)
-		}
-		return nil, fmt.Errorf("%w: public key: %v", ErrUnsupported, err)
+	case crypto.Encapsulator:
+		return t.encapsulate(key, cek)
 	}
-	return nil, fmt.Errorf("%w: nothing can be encrypted to a public key of type %T", ErrUnsupported, t.Certificate.PublicKey)
+	return nil, fmt.Errorf("%w: nothing can be encrypted to a public key of type %T", ErrUnsupported, public)
+}
+
+// publicKey returns the key that c is about, also where crypto/x509 leaves it out of certificates: X25519 (RFC 8410) and ML-KEM.
+func publicKey(c *x509.Certificate) (crypto.PublicKey, error) {
+	if c.PublicKey != nil {
+		return c.PublicKey, nil
+	}
+	if key, err := x509.ParsePKIXPublicKey(c.RawSubjectPublicKeyInfo); err == nil {
+		return key, nil
+	}
+	key, err := mlkemkey.ParsePublicKey(c.RawSubjectPublicKeyInfo)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return key, nil
 }
 
 // Key is what may open: a private key and the certificate that it is named by, or a password.
