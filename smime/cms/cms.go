@@ -57,7 +57,10 @@ type Limits struct {
 	Object       int64 // bytes of one of them: 1 MiB
 	Certificates int   // certificates, and CRLs: 200 each
 	Signers      int   // 16
-	Attributes   int   // of one signer, signed and unsigned each: 64
+	Attributes   int   // of one signer, signed and unsigned each, or of an AuthEnvelopedData: 64
+	Recipients   int   // RecipientInfos: 2000
+	Inflated     int64 // octets that compressed content may become: 256 MiB
+	Ratio        int   // times that compressed content may grow, once it is over 1 MiB: 200
 }
 
 func (l Limits) orDefault() Limits {
@@ -71,11 +74,16 @@ func (l Limits) orDefault() Limits {
 	set(&l.Certificates, 200)
 	set(&l.Signers, 16)
 	set(&l.Attributes, 64)
+	set(&l.Recipients, 2000)
+	set(&l.Ratio, 200)
 	if l.Kept <= 0 {
 		l.Kept = 2 << 20
 	}
 	if l.Object <= 0 {
 		l.Object = 1 << 20
+	}
+	if l.Inflated <= 0 {
+		l.Inflated = 256 << 20
 	}
 	return l
 }

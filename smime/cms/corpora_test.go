@@ -201,7 +201,7 @@ func TestCorporaDescribe(t *testing.T) {
 		{"rustcrypto-cms", "enveloped_data_kekri.bin", "enveloped-data", "data", "AES128-CBC", 448, "kekri AES128-wrap "},
 		{"rustcrypto-cms", "enveloped_data_pwri.bin", "enveloped-data", "data", "AES128-CBC", 448, "pwri PWRI-KEK "},
 		{"rustcrypto-cms", "kms_ciphertext_for_recipient_4.ber", "enveloped-data", "data", "AES256-CBC", 4112, "ktri RSA-OAEP "},
-		{"lamps-pqc-kemri/example", "ML-KEM-512.cms", "auth-enveloped-data", "data", "AES128-GCM", 13, "ori KEM "},
+		{"lamps-pqc-kemri/example", "ML-KEM-512.cms", "auth-enveloped-data", "data", "AES128-GCM", 13, "kemri ML-KEM-512 "},
 	} {
 		d, err := Describe(bytes.NewReader(corpusObject(t, corpus(t, test.folder), test.name)))
 		if err != nil {

@@ -28,7 +28,7 @@ type Description struct {
 
 // RecipientDescription is one RecipientInfo, or one of the recipients of a kari.
 type RecipientDescription struct {
-	Kind         string // ktri, kari, kekri, pwri, ori
+	Kind         string // ktri, kari, kekri, pwri, kemri, ori, unknown
 	Issuer       string // RFC 4514 name, with Serial
 	Serial       *big.Int
 	SubjectKeyID []byte // or the key identifier of a kekri
@@ -154,10 +154,10 @@ func (p *object) describe(oid asn1.ObjectIdentifier, d *Description) error {
 	switch {
 	case oid.Equal(OIDEnvelopedData), oid.Equal(OIDAuthEnvelopedData):
 		if err = p.recipients(d); err == nil {
-			err = p.encryptedContentInfo(d)
+			err = p.encryptedContent(d)
 		}
 	case oid.Equal(OIDEncryptedData):
-		err = p.encryptedContentInfo(d)
+		err = p.encryptedContent(d)
 	case oid.Equal(OIDCompressedData), oid.Equal(OIDDigestedData):
 		err = p.plainContentInfo(d)
 	case oid.Equal(OIDAuthData):
@@ -206,33 +206,17 @@ func (p *object) plainContentInfo(d *Description) error {
 	return err
 }
 
-// encryptedContentInfo reads type, algorithm and length of encrypted content (RFC 5652 section 6.1).
-func (p *object) encryptedContentInfo(d *Description) (err error) {
-	if err = p.enter(ber.Sequence); err != nil {
-		return err
-	}
-	if d.ContentType, err = p.oid(); err != nil {
-		return err
-	}
-	h, err := p.must()
+// encryptedContent reads type, algorithm and length of encrypted content.
+func (p *object) encryptedContent(d *Description) error {
+	oid, a, ciphertext, err := p.encryptedContentInfo()
 	if err != nil {
 		return err
 	}
-	a, err := p.algorithm(h)
-	if err != nil {
-		return err
-	}
-	d.ContentAlgorithm = nameOf(a.Algorithm)
-	switch h, err := p.Next(); {
-	case err == io.EOF:
-		return p.Leave()
-	case err != nil:
-		return err
-	case h.Tag != ber.Context(0):
-		return p.Malformed("something else where encrypted content belongs")
-	}
-	if d.ContentSize, err = io.Copy(io.Discard, p.Content()); err != nil {
-		return err
+	d.ContentType, d.ContentAlgorithm = oid, nameOf(a.Algorithm)
+	if ciphertext != nil {
+		if d.ContentSize, err = io.Copy(io.Discard, ciphertext); err != nil {
+			return err
+		}
 	}
 	return p.Leave()
 }

@@ -86,3 +86,10 @@ func pssAlgorithm(h crypto.Hash) []byte {
 	})
 	return syntax.Algorithm(oidPSS, b.BytesOrPanic())
 }
+
+// encodedOID returns an OBJECT IDENTIFIER in DER.
+func encodedOID(oid asn1.ObjectIdentifier) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1ObjectIdentifier(oid)
+	return b.BytesOrPanic()
+}

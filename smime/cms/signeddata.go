@@ -172,40 +172,47 @@ func (p *object) encapContentInfo(hashes []crypto.Hash) (asn1.ObjectIdentifier, 
 }
 
 // encapsulated reads the EncapsulatedContentInfo whose header was read.
-func (p *object) encapsulated(hashes []crypto.Hash) (asn1.ObjectIdentifier, *digest, error) {
+func (p *object) encapsulated(hashes []crypto.Hash) (oid asn1.ObjectIdentifier, d *digest, err error) {
+	oid, _, err = p.contentInfo(func(content io.Reader) error {
+		d, err = digestContent(content, p.content, hashes)
+		return err
+	})
+	return oid, d, err
+}
+
+// contentInfo reads the EncapsulatedContentInfo whose header was read, and gives its content to f, if there is any.
+func (p *object) contentInfo(f func(io.Reader) error) (oid asn1.ObjectIdentifier, present bool, err error) {
 	if err := p.Enter(); err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
-	oid, err := p.oid()
-	if err != nil {
-		return nil, nil, err
+	if oid, err = p.oid(); err != nil {
+		return nil, false, err
 	}
 	switch h, err := p.Next(); {
 	case err == io.EOF:
-		return oid, nil, p.Leave()
+		return oid, false, p.Leave()
 	case err != nil:
-		return nil, nil, err
+		return nil, false, err
 	case h.Tag != ber.Context(0):
-		return nil, nil, p.Malformed("something else where content belongs")
+		return nil, false, p.Malformed("something else where content belongs")
 	}
 	if err := p.Enter(); err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
 	switch h, err := p.must(); {
 	case err != nil:
-		return nil, nil, err
+		return nil, false, err
 	case h.Tag != ber.OctetString:
 		// PKCS #7 1.5 had content of any type here; RFC 5652 section 5.2.1 tells what that does to the digest.
-		return nil, nil, fmt.Errorf("%w: content of type %s that is not an OCTET STRING", ErrUnsupported, nameOf(oid))
+		return nil, false, fmt.Errorf("%w: content of type %s that is not an OCTET STRING", ErrUnsupported, nameOf(oid))
 	}
-	d, err := digestContent(p.Content(), p.content, hashes)
-	if err != nil {
-		return nil, nil, err
+	if err := f(p.Content()); err != nil {
+		return nil, false, err
 	}
 	if err := p.Leave(); err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
-	return oid, d, p.Leave()
+	return oid, true, p.Leave()
 }
 
 // certificates reads a CertificateSet (RFC 5652 section 10.2.3). One that crypto/x509 does not like must not hide

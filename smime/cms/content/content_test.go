@@ -345,7 +345,7 @@ func TestErrors(t *testing.T) {
 	if _, err := d.Write(make([]byte, 1<<16-1)); err != nil {
 		t.Error(err)
 	}
-	if _, err := d.Write([]byte{0}); err != errTooLong {
+	if _, err := d.Write([]byte{0}); err != ErrTooLong {
 		t.Errorf("CCM with a two octet length takes 64 KiB: %v", err)
 	}
 }

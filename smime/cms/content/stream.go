@@ -16,7 +16,8 @@ const (
 	unit       = 16 // a multiple of every block size
 )
 
-var errTooLong = errors.New("content is too long for its cipher")
+// ErrTooLong is content that is longer than its cipher can make safe.
+var ErrTooLong = errors.New("content is too long for its cipher")
 
 // stream feeds what is written to it to a cipher, in whole units but for the end, and passes the result on to w.
 type stream struct {
@@ -33,7 +34,7 @@ type stream struct {
 func (s *stream) Write(p []byte) (int, error) {
 	n := len(p)
 	if s.err == nil && int64(n) > s.max-s.total {
-		s.err = errTooLong
+		s.err = ErrTooLong
 	}
 	s.total += int64(n)
 	for len(p) > 0 && s.err == nil {

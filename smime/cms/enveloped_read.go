@@ -1,0 +1,265 @@
+package cms
+
+import (
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"io"
+
+	"mailseal/smime/cms/ber"
+	"mailseal/smime/cms/content"
+	"mailseal/smime/cms/recipient"
+)
+
+// maxAttempts bounds the pairs of recipient and key that are tried. There is one where senders are honest; more of them, as when
+// a password is given or somebody names us twice, are tried side by side, because who saw the first fail would know more than he
+// should.
+const maxAttempts = 4
+
+// decryption is an Enveloped being read.
+type decryption struct {
+	*object
+	*Enveloped
+	options  ReadEnvelopedOptions
+	attempts []*attempt
+	tag      []byte
+	aads     [][]byte
+}
+
+// attempt is one pair of recipient and key, and what became of it.
+type attempt struct {
+	info, key int
+	spool     Spool
+	cipher    *content.Decrypter
+}
+
+// read reads everything that lies between the content type and the end.
+func (d *decryption) read() (err error) {
+	if err = d.enter(ber.Sequence); err != nil {
+		return err
+	}
+	if d.Version, err = d.version(); err != nil {
+		return err
+	}
+	if d.Recipients, err = d.recipientInfos(); err != nil {
+		return err
+	}
+	if d.match(); len(d.attempts) == 0 {
+		return ErrNoRecipient
+	}
+	oid, a, ciphertext, err := d.encryptedContentInfo()
+	switch {
+	case err != nil:
+		return err
+	case ciphertext == nil:
+		return d.Malformed("there is no encrypted content")
+	}
+	if err := d.decrypt(a, ciphertext); err != nil {
+		return err
+	}
+	if err := d.object.Leave(); err != nil {
+		return err
+	}
+	if d.ContentType = oid; d.Type.Equal(OIDAuthEnvelopedData) {
+		err = d.authentication()
+	} else {
+		err = d.optional(ber.Context(1))
+	}
+	if err != nil {
+		return err
+	}
+	return d.Leave()
+}
+
+// match finds who of the recipients we may be.
+func (d *decryption) match() {
+	for i, info := range d.Recipients {
+		for k, key := range d.options.Keys {
+			if len(d.attempts) < maxAttempts && info.For(key) {
+				d.attempts = append(d.attempts, &attempt{info: i, key: k})
+			}
+		}
+	}
+}
+
+// encryptedContentInfo enters an EncryptedContentInfo (RFC 5652 section 6.1). The content, nil if there is none, must be read
+// before it is left.
+func (p *object) encryptedContentInfo() (oid asn1.ObjectIdentifier, a pkix.AlgorithmIdentifier, ciphertext io.Reader, err error) {
+	if err = p.enter(ber.Sequence); err != nil {
+		return nil, a, nil, err
+	}
+	if oid, err = p.oid(); err != nil {
+		return nil, a, nil, err
+	}
+	h, err := p.must()
+	if err != nil {
+		return nil, a, nil, err
+	}
+	if a, err = p.algorithm(h); err != nil {
+		return nil, a, nil, err
+	}
+	switch h, err := p.Next(); {
+	case err == io.EOF:
+		return oid, a, nil, nil
+	case err != nil:
+		return nil, a, nil, err
+	case h.Tag != ber.Context(0):
+		return nil, a, nil, p.Malformed("something else where encrypted content belongs")
+	}
+	return oid, a, p.Content(), nil
+}
+
+// decrypt runs the ciphertext through every attempt.
+func (d *decryption) decrypt(id pkix.AlgorithmIdentifier, ciphertext io.Reader) error {
+	a, err := content.Parse(id)
+	switch {
+	case errors.Is(err, content.ErrParameters):
+		return d.Malformed(err.Error())
+	case err != nil:
+		return fmt.Errorf("%w: content encryption %s", ErrUnsupported, nameOf(id.Algorithm))
+	}
+	d.Cipher = a.Cipher()
+	if err := d.allowed(); err != nil {
+		return err
+	}
+	if err := d.start(a); err != nil {
+		return err
+	}
+	all := make(every, len(d.attempts))
+	for i, t := range d.attempts {
+		all[i] = t.cipher
+	}
+	var w io.Writer = all
+	if len(all) == 1 {
+		w = all[0]
+	}
+	held := &tail{w: w}
+	if d.Type.Equal(OIDEnvelopedData) && d.Cipher.Authenticated() {
+		held.keep, w = a.TagSize(), held
+	}
+	if _, err = io.Copy(w, ciphertext); errors.Is(err, content.ErrTooLong) {
+		err = d.Malformed(err.Error())
+	}
+	d.tag = held.held
+	return err
+}
+
+// allowed says whether the cipher is one for the type of the object.
+func (d *decryption) allowed() error {
+	switch {
+	case d.Type.Equal(OIDAuthEnvelopedData) && !d.Cipher.Authenticated():
+		return fmt.Errorf("%w: %v, which authenticates nothing, in auth-enveloped-data", ErrUnsupported, d.Cipher)
+	case d.Type.Equal(OIDEnvelopedData) && d.Cipher.Authenticated() && !d.options.GCMInEnvelopedData:
+		return fmt.Errorf("%w: %v in enveloped-data; an option takes it", ErrUnsupported, d.Cipher)
+	}
+	return nil
+}
+
+// start gets the keys. What is not supported is so for everybody to see; another recipient may still do.
+func (d *decryption) start(a content.Algorithm) (err error) {
+	var unsupported error
+	candidates := d.attempts
+	d.attempts = nil
+	for _, t := range candidates {
+		cek, err := d.Recipients[t.info].Unwrap(d.options.Keys[t.key], a.Cipher().KeySize())
+		if errors.Is(err, recipient.ErrUnsupported) {
+			unsupported = fmt.Errorf("%w: %v", ErrUnsupported, err)
+			continue
+		} else if err != nil {
+			return err
+		}
+		if t.spool, err = d.options.Spool(); err != nil {
+			return err
+		}
+		d.attempts = append(d.attempts, t)
+		if t.cipher, err = a.Decrypter(t.spool, cek); err != nil {
+			return err
+		}
+	}
+	if len(d.attempts) == 0 {
+		return unsupported
+	}
+	return nil
+}
+
+// optional passes over an element of that tag, behind which nothing may follow.
+func (d *decryption) optional(t ber.Tag) error {
+	h, err := d.Next()
+	switch {
+	case err == io.EOF:
+		return nil
+	case err == nil && h.Tag != t:
+		return d.Malformed("something else where attributes belong")
+	}
+	return err
+}
+
+// release finds the attempt that decrypted. Each takes its whole way first, and whatever is wrong gets the same answer.
+func (d *decryption) release() (*Enveloped, error) {
+	for _, t := range d.attempts {
+		size, good, err := t.cipher.Finish(d.tag, d.aads, t.spool)
+		if err != nil {
+			return nil, err
+		}
+		// Unauthenticated noise is checked like plaintext: how long that takes must not tell how the padding was.
+		if d.options.Check != nil && (good || !d.Cipher.Authenticated()) {
+			checked := d.options.Check(io.NewSectionReader(t.spool, 0, size))
+			good = good && checked
+		}
+		if good && d.Content == nil {
+			d.Content, d.Opened, d.Key = &Plaintext{t.spool, size}, t.info, t.key
+			t.spool = nil
+		}
+	}
+	if d.Content == nil {
+		return nil, ErrDecrypt
+	}
+	return d.Enveloped, nil
+}
+
+// discard closes every spool that was not released.
+func (d *decryption) discard() {
+	for _, t := range d.attempts {
+		if t.spool != nil {
+			t.spool.Close()
+		}
+	}
+}
+
+// every writes to all.
+type every []io.Writer
+
+func (e every) Write(p []byte) (int, error) {
+	for _, w := range e {
+		if _, err := w.Write(p); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// tail writes all but the last keep octets.
+type tail struct {
+	w    io.Writer
+	keep int
+	held []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	n := len(p)
+	if over := min(len(t.held), len(t.held)+len(p)-t.keep); over > 0 {
+		if _, err := t.w.Write(t.held[:over]); err != nil {
+			return 0, err
+		}
+		t.held = append(t.held[:0], t.held[over:]...)
+	}
+	if over := len(t.held) + len(p) - t.keep; over > 0 {
+		if _, err := t.w.Write(p[:over]); err != nil {
+			return 0, err
+		}
+		p = p[over:]
+	}
+	t.held = append(t.held, p...)
+	return n, nil
+}
