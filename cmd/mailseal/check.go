@@ -56,6 +56,7 @@ type summary struct {
 	AuthservID string           `json:"authserv_id,omitempty"`
 	Domains    []string         `json:"local_domains,omitempty"`
 	Socket     string           `json:"socket,omitempty"`
+	Before     string           `json:"before_socket,omitempty"`
 	Metrics    string           `json:"metrics,omitempty"`
 	OnError    string           `json:"on_error,omitempty"`
 	Sign       bool             `json:"sign"`
@@ -143,7 +144,7 @@ func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 		}
 		s.warn(fmt.Errorf("%w; the milter refuses such files", r))
 	}
-	errs = append(errs, checkSocket(c), checkGroup(c, "milter.socket_group", c.Milter.SocketGroup), checkGroup(c, "metrics.socket_group", c.Metrics.SocketGroup))
+	errs = append(errs, checkSocket(c), checkBefore(c), checkGroup(c, "milter.socket_group", c.Milter.SocketGroup), checkGroup(c, "metrics.socket_group", c.Metrics.SocketGroup))
 	if err == nil {
 		s.describe(p)
 		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnAnchors(p, now), warnFolders(c)) {
@@ -185,7 +186,7 @@ func newRemark(err error) remark {
 func (s *summary) describe(p *parts) {
 	c := p.conf
 	s.AuthservID, s.Domains, s.Socket, s.Sign = c.AuthservID, c.LocalDomains, c.Milter.Socket, c.SMIME.Sign
-	s.OnError, s.Metrics = c.Milter.OnError.String(), c.Metrics.Address
+	s.Before, s.OnError, s.Metrics = c.Milter.BeforeSocket, c.Milter.OnError.String(), c.Metrics.Address
 	if c.Milter.OnError == message.Defer {
 		s.OnError = "tempfail"
 	}
@@ -210,6 +211,9 @@ func (s *summary) write(w io.Writer) error {
 	line("authserv_id", "%s", s.AuthservID)
 	line("local_domains", "%s", strings.Join(s.Domains, " "))
 	line("socket", "%s", s.Socket)
+	if s.Before != "" {
+		line("before_socket", "%s", s.Before)
+	}
 	if s.Metrics != "" {
 		line("metrics", "%s", s.Metrics)
 	}
@@ -261,6 +265,9 @@ func warnFolders(c *config.Config) (ws []error) {
 	}
 	network, socket, _ := milter.ParseSocket(c.Milter.Socket) // checkSocket tells an error
 	folder("milter.socket", network, socket)
+	if network, socket, err := milter.ParseSocket(c.Milter.BeforeSocket); err == nil {
+		folder("milter.before_socket", network, socket)
+	}
 	folder("metrics.listen", c.Metrics.Network, c.Metrics.Address)
 	if fi, err := os.Stat(c.State); err == nil && !fi.IsDir() {
 		ws = append(ws, c.At("state", fmt.Errorf("%s is no folder", c.State)))
@@ -272,6 +279,12 @@ func warnFolders(c *config.Config) (ws []error) {
 func warnPolicy(c *config.Config) (ws []error) {
 	if c.Milter.OnError == message.Accept {
 		ws = append(ws, c.At("milter.on_error", errors.New("mail that could not be checked is delivered unchecked; want tempfail")))
+	}
+	switch m := c.Milter; {
+	case m.EarlierMilters && m.BeforeSocket == "":
+		ws = append(ws, c.At("milter.earlier_milters", errors.New("what came from outside in our name stays where those milters do not take it away, which OpenDKIM does not always; want before_socket too")))
+	case !m.EarlierMilters && m.BeforeSocket != "":
+		ws = append(ws, c.At("milter.before_socket", errors.New("of no use as long as earlier_milters is false: no milter's results stay")))
 	}
 	for i, p := range c.InternalHosts {
 		if p.Bits() == 0 {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,6 +49,7 @@ type daemon struct {
 	logTo  *maillog.Queue
 	conf   *config.Config
 	server *milter.Server
+	before *before // nil: we do not stand before other milters
 	lns    []net.Listener
 
 	counting *counting
@@ -86,6 +88,9 @@ func newDaemon(f milterFlags, env Env) (_ *daemon, err error) {
 	})
 	if err != nil {
 		return nil, fail(exConfig, err)
+	}
+	if err := d.makeBefore(handler, store); err != nil {
+		return nil, err
 	}
 	d.counting.Watch(d.server)
 	d.counting.Identities(p.identities)
@@ -142,6 +147,9 @@ func (d *daemon) listen() error {
 		lns = append(lns, ln)
 	}
 	d.lns = lns
+	if err := d.listenBefore(); err != nil {
+		return err
+	}
 	return d.listenMetrics()
 }
 
@@ -155,7 +163,7 @@ func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
 	for _, ln := range d.lns {
 		d.log.Info("listening", "socket", ln.Addr().String())
 		g.Go(func() error {
-			if err := d.server.Serve(ln); !errors.Is(err, milter.ErrServerClosed) {
+			if err := d.serverOf(ln).Serve(ln); !errors.Is(err, milter.ErrServerClosed) {
 				return fail(exOSErr, fmt.Errorf("serve %s: %w", ln.Addr(), err))
 			}
 			return nil
@@ -186,9 +194,15 @@ func (d *daemon) stop() error {
 	d.log.Info("stopping", "open", d.server.Stats().Open)
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
-	if err := d.server.Shutdown(ctx); err != nil {
-		d.log.Warn("cut off", "error", err)
+	var ending sync.WaitGroup
+	for _, s := range d.servers() {
+		ending.Go(func() {
+			if err := s.Shutdown(ctx); err != nil {
+				d.log.Warn("cut off", "error", err)
+			}
+		})
 	}
+	ending.Wait()
 	d.stopMetrics()
 	d.log.Info("stopped", "messages", d.server.Stats().Messages)
 	return nil
@@ -204,6 +218,9 @@ func (d *daemon) reload() {
 		handler, gerr := p.gateway(d.conf.State, d.log)
 		if err = gerr; err == nil {
 			d.server.SetHandler(handler)
+			if d.before != nil {
+				d.before.server.SetHandler(handler.Before())
+			}
 		}
 	}
 	d.counting.Reloaded(err)
@@ -230,6 +247,7 @@ func fixed(old, new *config.Config) []string {
 	}{
 		{"state", old.State == new.State},
 		{"milter.socket", old.Milter.Socket == new.Milter.Socket},
+		{"milter.before_socket", old.Milter.BeforeSocket == new.Milter.BeforeSocket},
 		{"milter.socket_mode", old.Milter.SocketMode == new.Milter.SocketMode},
 		{"milter.socket_group", old.Milter.SocketGroup == new.Milter.SocketGroup},
 		{"milter.max_message_size", old.Milter.MaxMessageSize == new.Milter.MaxMessageSize},

@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
+
+	"mailseal/milter"
 )
 
 // watchdogPeriod is how long systemd waits for a sign of life before it ends
@@ -78,8 +81,10 @@ func (d *daemon) answers(ctx context.Context, patience time.Duration) error {
 }
 
 func (d *daemon) full() bool {
-	s := d.server.Stats()
-	return s.Open >= s.Limit
+	return slices.ContainsFunc(d.servers(), func(s *milter.Server) bool {
+		stats := s.Stats()
+		return stats.Open >= stats.Limit
+	})
 }
 
 // ask negotiates as an MTA does. What keeps the question from being put at all

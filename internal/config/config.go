@@ -48,13 +48,15 @@ type Config struct {
 // Milter is what the MTA's side needs.
 type Milter struct {
 	// Socket is a milter socket: unix:/path, inet:port@host.
-	Socket      string
-	SocketMode  fs.FileMode
-	SocketGroup string // "" leaves the process's group
+	Socket string
+	// BeforeSocket is one that the MTA asks before any other milter, "" for none.
+	BeforeSocket string
+	SocketMode   fs.FileMode
+	SocketGroup  string // "" leaves the process's group
 	// OnError is what becomes of mail that could not be worked on.
 	OnError        message.Action
 	MaxMessageSize Size
-	// EarlierMilters: Authentication-Results of milters before us are theirs.
+	// EarlierMilters: Authentication-Results of milters before us stay.
 	EarlierMilters bool
 	MaxConnections int
 	SpoolMemory    Size

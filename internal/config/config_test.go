@@ -74,7 +74,7 @@ func TestGood(t *testing.T) {
 		InternalHosts: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128"), netip.MustParsePrefix("192.0.2.0/24")},
 		State:         "/srv/mailseal",
 		Milter: Milter{
-			Socket: "unix:" + dir + "/run/milter.sock", SocketMode: 0o600, SocketGroup: "postfix",
+			Socket: "unix:" + dir + "/run/milter.sock", BeforeSocket: "inet:8890@127.0.0.1", SocketMode: 0o600, SocketGroup: "postfix",
 			OnError: message.Quarantine, MaxMessageSize: 100 << 20, EarlierMilters: true, MaxConnections: 20,
 			SpoolMemory: 1e6, IdleTimeout: 10 * time.Minute, WorkTimeout: 90 * time.Second, LoginDomain: "example.jp",
 		},
@@ -136,7 +136,8 @@ func TestShipped(t *testing.T) {
 		}
 	}
 	// These have no default; the example shows how they look.
-	full.Milter.SocketGroup, full.Milter.LoginDomain, full.Logins, full.Metrics.SocketGroup = "", "", nil, ""
+	full.Milter.BeforeSocket, full.Milter.SocketGroup, full.Milter.LoginDomain = "", "", ""
+	full.Logins, full.Metrics.SocketGroup = nil, ""
 	if d := cmp.Diff(plain, full, same); d != "" {
 		t.Errorf("the example does not show the defaults: %s", d)
 	}

@@ -33,7 +33,8 @@ var keys = map[string]spec{
 	"internal_hosts": {set: internalHosts},
 	"state":          {set: func(v value) { v.file(&v.d.c.State) }},
 
-	"milter.socket":           {set: socket},
+	"milter.socket":           {set: func(v value) { v.socket(&v.d.c.Milter.Socket) }},
+	"milter.before_socket":    {set: func(v value) { v.socket(&v.d.c.Milter.BeforeSocket) }},
 	"milter.socket_mode":      {set: func(v value) { v.mode(&v.d.c.Milter.SocketMode) }},
 	"milter.socket_group":     {set: func(v value) { v.group(&v.d.c.Milter.SocketGroup) }},
 	"milter.on_error":         {set: func(v value) { word(v, &v.d.c.Milter.OnError, onError) }},
@@ -178,7 +179,7 @@ func trust(v value) {
 }
 
 // socket takes a milter socket, whose relative path starts at the file's folder.
-func socket(v value) {
+func (v value) socket(to *string) {
 	s, ok := v.str(wantSocket)
 	if !ok {
 		return
@@ -188,7 +189,7 @@ func socket(v value) {
 		v.fail("%v", err) // which says what it wants
 		return
 	}
-	v.d.c.Milter.Socket = s
+	*to = s
 }
 
 // inFolder completes a Unix socket with a relative path.
