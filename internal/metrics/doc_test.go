@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	dto "github.com/prometheus/client_model/go"
 
 	"mailseal/internal/fault"
 )
@@ -48,7 +47,7 @@ func families(t *testing.T) (rows map[string]row, values map[string]map[string]b
 		if !strings.HasPrefix(f.GetName(), "mailseal_") {
 			continue
 		}
-		r := row{Type: strings.ToLower(dto.MetricType_name[int32(f.GetType())])}
+		r := row{Type: strings.ToLower(f.GetType().String())}
 		for _, l := range f.GetMetric()[0].GetLabel() {
 			r.Labels = append(r.Labels, l.GetName())
 		}
