@@ -140,3 +140,5 @@ func envelop(t testing.TB, content, cek []byte, infos ...[]byte) []byte {
 	})
 	return b.BytesOrPanic()
 }
+
+func oid(o asn1.ObjectIdentifier) []byte { return must(asn1.Marshal(o)) }

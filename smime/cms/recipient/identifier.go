@@ -26,10 +26,11 @@ func (id Identifier) Names(c *x509.Certificate) bool {
 	if id.Serial != nil {
 		return id.Serial.Cmp(c.SerialNumber) == 0 && bytes.Equal(id.Issuer, c.RawIssuer)
 	}
-	if len(c.SubjectKeyId) > 0 {
-		return bytes.Equal(id.SubjectKeyID, c.SubjectKeyId)
+	own := c.SubjectKeyId
+	if len(own) == 0 {
+		own = keyDigest(c)
 	}
-	return bytes.Equal(id.SubjectKeyID, keyDigest(c))
+	return len(own) > 0 && bytes.Equal(id.SubjectKeyID, own)
 }
 
 // keyDigest is the key identifier that senders reckon with for a certificate that has none (RFC 5280 section 4.2.1.2).

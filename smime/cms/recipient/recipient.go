@@ -170,8 +170,8 @@ func (i *Info) place(k Key) (int, bool) {
 // was encrypted, the key is a random one and there is no error (RFC 3218 section 2.3.2). ErrUnsupported says what everybody can
 // see: that the algorithm is not known here, or that i is not for k.
 //
-// Of several RecipientInfos that are for a key the first is the one to open: to try the next after a failure of the content tells
-// that the first failed.
+// Where several RecipientInfos are for the keys at hand, each must be tried whatever became of those before: to go on only after a
+// failure tells of it.
 func (i *Info) Unwrap(k Key, cekLen int) (cek []byte, err error) {
 	n, ok := i.place(k)
 	if !ok {
