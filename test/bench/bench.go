@@ -19,9 +19,7 @@ type bench struct {
 	options  options
 	progress io.Writer
 
-	parent   string // folder of the MTAs' folders
-	place    string // the same in words
-	dir      string // ours
+	dir      string // ours, beside the MTAs' own in options.dir
 	tools    mtarig.Tools
 	material *material
 	sink     *mtarig.Sink
@@ -49,9 +47,8 @@ func newBench(ctx context.Context, o options, progress io.Writer) (*bench, error
 	if err := b.tools.Postfix(); err != nil { // smtp-source is part of it
 		return nil, err
 	}
-	b.parent, b.place = place(o.dir)
 	var err error
-	if b.dir, err = os.MkdirTemp(b.parent, "ms-bench-"); err != nil {
+	if b.dir, err = os.MkdirTemp(o.dir, "ms-bench-"); err != nil {
 		return nil, err
 	}
 	// Postfix's own user goes through it to the sockets.

@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"mailseal/internal/mtarig"
 	"mailseal/test/report"
 )
 
@@ -31,7 +32,7 @@ type options struct {
 	rounds   int
 	run      time.Duration // for one measurement
 	only     *regexp.Regexp
-	dir      string // "" is a tmpfs, if there is one
+	dir      string // of queues, spools and logs
 	mailseal string // the product's binary
 	tree     string // what test/tools.sh unpacked
 	out      string
@@ -42,9 +43,12 @@ func main() {
 	if err != nil {
 		os.Exit(64)
 	}
-	if filter, socket := flag.Arg(0), flag.Arg(1); filter != "" {
-		err = serveFilter(filter, socket, os.Stderr)
-	} else {
+	switch {
+	case flag.NArg() == 2:
+		err = serveFilter(flag.Arg(0), flag.Arg(1), os.Stderr)
+	case o.dir == "":
+		err = inside(o)
+	default:
 		// A second ^C ends this process at once; the MTAs' watchdogs do the rest.
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 		context.AfterFunc(ctx, stop)
@@ -65,7 +69,7 @@ func parse(args []string) (options, error) {
 	fs.Init("bench", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds of all measurements; the medians are told")
 	fs.DurationVar(&o.run, "run", 500*time.Millisecond, "how long one measurement is meant to take")
-	fs.StringVar(&o.dir, "dir", "", "`FOLDER` for queues, spools and logs; a tmpfs without")
+	fs.StringVar(&o.dir, "dir", "", "`FOLDER` for queues, spools and logs; without, a tmpfs on /mnt that nobody else sees")
 	fs.StringVar(&o.mailseal, "mailseal", "bin/mailseal", "the `FILE` that is measured")
 	fs.StringVar(&o.out, "out", "", "`FILE` whose tables are renewed; standard output without")
 	only := fs.String("only", "", "`REGEXP`: only measurements whose name matches, as postfix/unix/10KB/x10/sign RSA-2048")
@@ -81,6 +85,18 @@ func parse(args []string) (options, error) {
 		fmt.Fprintln(os.Stderr, "bench: -only:", err)
 	}
 	return o, err
+}
+
+// inside starts all over with a folder in memory.
+func inside(o options) error {
+	if err := mtarig.Find(o.tree).Postfix(); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return again(self, os.Args[1:])
 }
 
 // run measures and writes the tables.
@@ -100,7 +116,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		}
 		return err
 	}
-	table := b.results.render(o.rounds, b.place)
+	table := b.results.render(o.rounds, words(o.dir))
 	if o.out == "" {
 		_, err := io.WriteString(stdout, table)
 		return err

@@ -83,10 +83,10 @@ func (s *sendmail) await(n int) error {
 				got++
 			}
 		}
-		if got > n || got < n && time.Now().After(deadline) {
+		if got != n && time.Now().After(deadline) {
 			return fmt.Errorf("%d mails in the queue, want %d", got, n)
 		}
-		if got < n {
+		if got != n {
 			continue
 		}
 		for _, f := range files {

@@ -2,32 +2,36 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 )
 
-// place chooses the folder for queues and spools, and says in words what it is.
-// A disk would be what is measured, and not the milters.
-func place(wanted string) (dir, words string) {
-	const memory = "/dev/shm"
-	if wanted == "" && isTmpfs(memory) {
-		wanted = memory
+// inMemory runs this program again where /mnt is a tmpfs that only it and what
+// it starts can see, and that is gone with the last of them: a disk would be
+// what is measured, and not the milters. /dev/shm would not do, as sendmail
+// gets a /dev of its own. Where that cannot be had it is /tmp, whatever that is.
+const inMemory = `if mount -t tmpfs -o mode=755 bench /mnt; then dir=/mnt; else dir=/tmp; fi
+exec "$0" -dir "$dir" "$@"`
+
+// again replaces this process by one that has a folder in memory. It returns
+// only when that cannot be done.
+func again(self string, args []string) error {
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		return err
 	}
-	if wanted == "" {
-		wanted = os.TempDir()
-	}
-	if isTmpfs(wanted) {
-		return wanted, "queues and spools on a tmpfs"
-	}
-	return wanted, "queues and spools on a disk, which the figures then tell of too"
+	argv := append([]string{"unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", inMemory, self}, args...)
+	return syscall.Exec(unshare, argv, os.Environ())
 }
 
-// isTmpfs looks it up in the list of mounts.
-func isTmpfs(dir string) bool {
+// words says what a folder is.
+func words(dir string) string {
 	mounts, _ := os.ReadFile("/proc/mounts") // none on systems without
 	for line := range strings.Lines(string(mounts)) {
 		if f := strings.Fields(line); len(f) > 2 && f[1] == dir && f[2] == "tmpfs" {
-			return true
+			return "queues and spools on a tmpfs"
 		}
 	}
-	return false
+	return "queues and spools on a disk, which the figures then tell of too"
 }

@@ -31,14 +31,15 @@ func (r results) rate(c cell) float64 {
 }
 
 // cpu is what milter and MTA spent on a mail, over all rounds: the clock of a
-// process is too coarse for one.
-func (r results) cpu(c cell) (milter, mta time.Duration) {
+// process is too coarse for one. It reports false when it is for all too.
+func (r results) cpu(c cell) (milter, mta time.Duration, ok bool) {
 	mails := 0
 	for _, s := range r.runs[c] {
 		milter, mta, mails = milter+s.milter, mta+s.mta, mails+s.mails
 	}
+	ok = mta >= 10*tick && (c.setup == noMilter || milter >= 10*tick)
 	n := time.Duration(max(mails, 1))
-	return milter / n, mta / n
+	return milter / n, mta / n, ok
 }
 
 // ratios are how many times as fast a is as b, in each round by itself: they
@@ -57,11 +58,17 @@ type shape struct {
 	sessions int
 }
 
-func shapes() []shape {
+// shapes lists those that were measured.
+func (r results) shapes() []shape {
 	var all []shape
 	for _, s := range sizes {
 		for _, n := range sessions {
-			all = append(all, shape{s, n})
+			for c := range r.runs {
+				if c.size == s && c.sessions == n {
+					all = append(all, shape{s, n})
+					break
+				}
+			}
 		}
 	}
 	return all
@@ -102,7 +109,7 @@ func (r results) renderGoals(b *strings.Builder) {
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(pairs)) + "\n")
 	for _, mta := range mtas {
 		for _, network := range networks {
-			for _, s := range shapes() {
+			for _, s := range r.shapes() {
 				var row []string
 				for _, p := range pairs {
 					of := func(setup string) cell { return cell{mta, network, s.size, s.sessions, setup} }
@@ -143,8 +150,11 @@ func (r results) renderRates(b *strings.Builder, mta, network string) {
 func (r results) renderCPU(b *strings.Builder, mta, network string) {
 	r.renderTable(b, fmt.Sprintf("%s, %s socket: CPU time for a mail in ms, the milter's + the MTA's, and the milter's peak of resident memory", title(mta), network), mta, network,
 		func(c cell) string {
-			milter, mta := r.cpu(c)
-			if c.setup == noMilter {
+			milter, mta, ok := r.cpu(c)
+			switch {
+			case !ok:
+				return "too few"
+			case c.setup == noMilter:
 				return fmt.Sprintf("%.2f", milliseconds(mta))
 			}
 			return fmt.Sprintf("%.2f + %.2f", milliseconds(milter), milliseconds(mta))
@@ -166,7 +176,7 @@ func (r results) renderTable(b *strings.Builder, heading, mta, network string, v
 	var rows strings.Builder
 	for _, s := range setups {
 		row, any := "| "+s.name+" |", false
-		for _, sh := range shapes() {
+		for _, sh := range r.shapes() {
 			c := cell{mta, network, sh.size, sh.sessions, s.name}
 			text := ""
 			if len(r.runs[c]) > 0 {
@@ -186,8 +196,8 @@ func (r results) renderTable(b *strings.Builder, heading, mta, network string, v
 		return
 	}
 	fmt.Fprintf(b, "\n### %s\n\n| |", heading)
-	columns := len(shapes())
-	for _, s := range shapes() {
+	columns := len(r.shapes())
+	for _, s := range r.shapes() {
 		fmt.Fprintf(b, " %v |", s)
 	}
 	if peak != nil {

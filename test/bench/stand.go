@@ -130,7 +130,7 @@ func (k standKey) milter() milterKey { return milterKey{k.network, k.setup} }
 // prepare makes an instance, and its milter where it does not run yet. The
 // instance is the bench's at once: whatever goes wrong later, close ends it.
 func (b *bench) prepare(k standKey, s setup) error {
-	conf := mtarig.Config{Tools: b.tools, Hostname: authservID, Parent: b.parent}
+	conf := mtarig.Config{Tools: b.tools, Hostname: authservID, Parent: b.options.dir}
 	var filter mtarig.Milter
 	if s.milter != nil {
 		f, err := b.socket(k.milter())
