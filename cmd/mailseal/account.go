@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +47,9 @@ func findAccount(spec string) (account, error) {
 	a.uid, a.gid, err = numbers(u.Uid, gid)
 	for _, id := range append(ids, gid) {
 		n, e := strconv.Atoi(id)
-		a.groups, err = append(a.groups, n), errors.Join(err, e)
+		if err = errors.Join(err, e); !slices.Contains(a.groups, n) {
+			a.groups = append(a.groups, n)
+		}
 	}
 	switch {
 	case err != nil:
