@@ -17,3 +17,14 @@ func (t Tools) SMTPSource(ctx context.Context, args ...string) (*exec.Cmd, error
 	}
 	return cmd, nil
 }
+
+// OpenDKIMProgram makes a command that runs OpenDKIM with arguments of the
+// caller's: for who looks at the process itself.
+func (t Tools) OpenDKIMProgram(args ...string) (*exec.Cmd, error) {
+	if err := t.OpenDKIM(); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(filepath.Join(t.opendkim, "usr/sbin/opendkim"), args...)
+	cmd.Env = append(cmd.Environ(), unpackedLibraries(t.opendkim)...)
+	return cmd, nil
+}

@@ -54,7 +54,7 @@ func newBench(ctx context.Context, o options, progress io.Writer) (*bench, error
 	// Postfix's own user goes through it to the sockets.
 	err = os.Chmod(b.dir, 0o755)
 	if err == nil {
-		b.material, err = newMaterial(b.dir, o)
+		b.material, err = newMaterial(b.dir, o, b.tools)
 	}
 	if err == nil {
 		b.sink, err = mtarig.NewSink(mtarig.SinkConfig{})

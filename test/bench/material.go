@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"mailseal/certmgr/ca"
+	"mailseal/internal/mtarig"
 )
 
 // Who is who. The sender signs; the partner's mail comes in signed.
@@ -29,22 +30,23 @@ const (
 // material is what set-ups are made from: programs, keys and mails, all in
 // files.
 type material struct {
-	dir                      string
-	self, mailseal, opendkim string
-	ca, rsaKey               string
+	tools          mtarig.Tools
+	dir            string
+	self, mailseal string // programs
+	ca, rsaKey     string
 }
 
-func newMaterial(dir string, o options) (*material, error) {
+func newMaterial(dir string, o options, tools mtarig.Tools) (*material, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	m := &material{dir: dir, self: self, ca: filepath.Join(dir, "ca.pem"), rsaKey: filepath.Join(dir, "dkim.pem")}
-	if m.mailseal, err = program(o.mailseal, "run make build"); err != nil {
-		return nil, err
+	m := &material{tools: tools, dir: dir, self: self, ca: filepath.Join(dir, "ca.pem"), rsaKey: filepath.Join(dir, "dkim.pem")}
+	if m.mailseal, err = filepath.Abs(o.mailseal); err == nil {
+		_, err = os.Stat(m.mailseal)
 	}
-	if m.opendkim, err = program(filepath.Join(o.tree, "usr/sbin/opendkim"), "run test/tools.sh as root"); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("%w; run make build", err)
 	}
 	if err := m.makeKeys(); err != nil {
 		return nil, fmt.Errorf("make keys: %w", err)
@@ -55,14 +57,6 @@ func newMaterial(dir string, o options) (*material, error) {
 		}
 	}
 	return m, nil
-}
-
-// program returns the absolute name of one that is there.
-func program(file, cure string) (string, error) {
-	if _, err := os.Stat(file); err != nil {
-		return "", fmt.Errorf("%w; %s", err, cure)
-	}
-	return filepath.Abs(file)
 }
 
 // identities is a folder with one identity, or an empty one for "".
@@ -121,7 +115,7 @@ func (m *material) mail(s size, signed bool) string {
 }
 
 func (m *material) makeMails(s size) error {
-	signed, err := m.command(compose(partner, s), "sign", "-identity", m.identity("partner"))
+	signed, err := m.run(compose(partner, s), "sign", "-identity", m.identity("partner"))
 	if err != nil {
 		return fmt.Errorf("sign: %w: %s", err, signed)
 	}
@@ -179,8 +173,8 @@ Content-Disposition: attachment; filename="figures.bin"
 	return b.Bytes()
 }
 
-// command runs a command of the product and returns what it prints.
-func (m *material) command(stdin []byte, args ...string) ([]byte, error) {
+// run runs a command of the product and returns what it prints.
+func (m *material) run(stdin []byte, args ...string) ([]byte, error) {
 	cmd := exec.Command(m.mailseal, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	var out, errs bytes.Buffer

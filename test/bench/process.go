@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -27,14 +26,13 @@ type process struct {
 // startProcess starts a milter and waits until it answers. Its working folder is
 // that of an MTA's instance, whose watchdog kills what is in there when this
 // process has gone without a word.
-func startProcess(name string, argv []string, dir, within, network, socket string) (*process, error) {
-	p := &process{name: name, log: filepath.Join(dir, "log"), gone: make(chan struct{})}
+func startProcess(name string, cmd *exec.Cmd, dir, within, network, socket string) (*process, error) {
+	p := &process{name: name, cmd: cmd, log: filepath.Join(dir, "log"), gone: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Dir = within
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C is for us alone
@@ -56,22 +54,17 @@ func startProcess(name string, argv []string, dir, within, network, socket strin
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			return nil, errors.Join(fmt.Errorf("%s does not listen: %w: %s", name, err, p.tail()), p.stop())
+			p.stop()
+			return nil, fmt.Errorf("%s does not listen: %w: %s", name, err, p.tail())
 		}
 	}
 }
 
-// stop ends it as the system does, and in the end by force.
-func (p *process) stop() error {
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.gone:
-		return nil
-	case <-time.After(patience):
-	}
+// stop ends it by force: there is nothing left to do, and OpenDKIM looks only
+// every five seconds whether it has been told to end.
+func (p *process) stop() {
 	p.cmd.Process.Kill()
 	<-p.gone
-	return fmt.Errorf("%s did not end after SIGTERM", p.name)
 }
 
 // tail is the end of its log, for errors.

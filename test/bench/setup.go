@@ -5,16 +5,21 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
+
+// A command makes the command line of a milter that listens on a socket, and in
+// dir what that needs.
+type command func(m *material, dir, network, socket string) (*exec.Cmd, error)
 
 // A setup is a milter, or none, and the mail that is sent through it.
 type setup struct {
 	name   string
 	signed bool // the mail is: for who verifies
-	// milter makes the command line; nil is no milter at all.
-	milter func(m *material, dir, network, socket string) ([]string, error)
+	// milter makes the command that runs it; nil is no milter at all.
+	milter command
 	// logs is what its log has once for each mail; "" where it cannot be told.
 	logs string
 	// check says whether a mail that came through it is what it should be.
@@ -50,8 +55,8 @@ var setups = []setup{
 
 // mailseal is the daemon as a postmaster has it. With an identity all mail is
 // ours and signed; without, all mail comes from outside.
-func mailseal(identity string) func(*material, string, string, string) ([]string, error) {
-	return func(m *material, dir, network, socket string) ([]string, error) {
+func mailseal(identity string) command {
+	return func(m *material, dir, network, socket string) (*exec.Cmd, error) {
 		inside := "127.0.0.1"
 		if identity == "" {
 			inside = "192.0.2.1"
@@ -68,7 +73,7 @@ identities = %q
 trust = [%q]
 `, authservID, domain, inside, socketSpec(network, socket), modeFor(network), m.identities(identity), m.ca)
 		file := filepath.Join(dir, "mailseal.toml")
-		return []string{m.mailseal, "milter", "-config", file}, os.WriteFile(file, []byte(conf), 0o600)
+		return exec.Command(m.mailseal, "milter", "-config", file), os.WriteFile(file, []byte(conf), 0o600)
 	}
 }
 
@@ -82,7 +87,7 @@ func modeFor(network string) string {
 
 // openDKIM is OpenDKIM as Debian configures it for signing, with the key that
 // mailseal's RSA set-up has.
-func openDKIM(m *material, dir, network, socket string) ([]string, error) {
+func openDKIM(m *material, dir, network, socket string) (*exec.Cmd, error) {
 	conf := fmt.Sprintf(`Syslog no
 UMask 000
 Mode s
@@ -95,13 +100,16 @@ RequireSafeKeys no
 Socket %s
 `, domain, m.rsaKey, socketSpec(network, socket))
 	file := filepath.Join(dir, "opendkim.conf")
-	return []string{m.opendkim, "-f", "-x", file}, os.WriteFile(file, []byte(conf), 0o600)
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	return m.tools.OpenDKIMProgram("-f", "-x", file)
 }
 
 // ownFilter is this program again, as one of its own milters.
-func ownFilter(kind string) func(*material, string, string, string) ([]string, error) {
-	return func(m *material, _, network, socket string) ([]string, error) {
-		return []string{m.self, kind, network + ":" + socket}, nil
+func ownFilter(kind string) command {
+	return func(m *material, _, network, socket string) (*exec.Cmd, error) {
+		return exec.Command(m.self, kind, network+":"+socket), nil
 	}
 }
 
@@ -131,7 +139,7 @@ func replaced(m *material, mail []byte) error {
 // sealed has the product itself say what the signature is worth: smime=pass is
 // status 0.
 func sealed(m *material, mail []byte) error {
-	out, err := m.command(mail, "verify", "-ca", m.ca)
+	out, err := m.run(mail, "verify", "-ca", m.ca)
 	if err != nil {
 		return fmt.Errorf("not validly signed: %w: %s", err, out)
 	}

@@ -34,6 +34,7 @@ func smoke(t *testing.T, ctx context.Context, only string) (table string, err er
 	tools := mtarig.Find(tree)
 	rig.Missing(t, tools.Postfix())
 	rig.Missing(t, tools.Sendmail())
+	rig.Missing(t, tools.OpenDKIM())
 	// Not t.TempDir: names of sockets must be short.
 	dir, err := os.MkdirTemp("/tmp", "ms-")
 	if err != nil {

@@ -180,11 +180,11 @@ func (b *bench) milter(k milterKey, s setup, f mtarig.Milter, within string) (*p
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	argv, err := s.milter(b.material, dir, f.Network, f.Address)
+	cmd, err := s.milter(b.material, dir, f.Network, f.Address)
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(s.name, argv, dir, within, f.Network, f.Address)
+	p, err := startProcess(s.name, cmd, dir, within, f.Network, f.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (b *bench) milter(k milterKey, s setup, f mtarig.Milter, within string) (*p
 func (b *bench) close() error {
 	var errs []error
 	for _, p := range b.milters {
-		errs = append(errs, p.stop())
+		p.stop()
 	}
 	errs = append(errs, b.eachStand(func(s *stand) error { return s.mta.Close() }))
 	if b.sink != nil {
