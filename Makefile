@@ -24,7 +24,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 endif
 
 .NOTPARALLEL:
-.PHONY: help build demo test check bench clean install tools tools-demo fmt vet staticcheck unit lean mta fuzz cross tidy
+.PHONY: help build demo test check bench bench-mails bench-quick figures clean install tools tools-demo fmt vet staticcheck unit lean mta fuzz cross tidy
 
 help:
 	@echo 'make demo     two organisations exchange signed mail through two private Postfix (root)'
@@ -34,7 +34,9 @@ help:
 	@echo 'make install  PREFIX=$(PREFIX), DESTDIR'
 	@echo 'make unit     unit tests alone'
 	@echo 'make mta      tests with real MTAs alone'
-	@echo 'make bench    operations beside the bare primitives; renews doc/performance.md'
+	@echo 'make bench    whole mails through MTAs beside other milters (root), and operations beside'
+	@echo '              the bare primitives; renews doc/performance.md in ten minutes'
+	@echo 'make bench-quick  the shape of whole mails in a minute, on the terminal'
 	@echo 'make clean    removes bin and build'
 
 build:
@@ -94,10 +96,22 @@ cross:
 tidy:
 	$(GO) mod tidy -diff
 
-# By turns with their floor, in several rounds; the table in doc/performance.md
-# is renewed. Other benchmarks: go test -bench REGEXP ./PACKAGE
-bench:
-	$(GO) run ./test/figures -rounds $(ROUNDS) -out doc/performance.md
+# Both renew their tables in doc/performance.md. Whole mails go through private
+# MTAs (root). Other benchmarks: go test -bench REGEXP ./PACKAGE
+bench: bench-mails figures
+
+bench-mails: tools build/bench
+	build/bench -rounds $(ROUNDS) -out doc/performance.md
+
+bench-quick: tools build/bench
+	build/bench -quick
+
+.PHONY: build/bench
+build/bench: build
+	CGO_ENABLED=0 $(GO) build -o $@ ./test/bench
+
+figures:
+	$(GO) run ./test/figures -rounds $(ROUNDS) -benchtime 500ms -out doc/performance.md
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
