@@ -1,0 +1,356 @@
+package service_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailseal/test/daemon"
+)
+
+// units copies the unit files with the product where it is.
+func units(t *testing.T, h *house) string {
+	t.Helper()
+	dir := h.path("units")
+	for _, name := range []string{"mailseal-milter.service", "mailseal-milter.socket", "mailseal-milter.socket.d/chroot.conf"} {
+		b, err := os.ReadFile(source(t, "systemd/"+name))
+		ok(t, err)
+		h.put("units/"+name, strings.ReplaceAll(string(b), "/usr/local/bin/mailseal", h.product))
+	}
+	return dir
+}
+
+// TestVerify: systemd finds nothing to say about the units, with and without
+// the drop-in for a chrooted Postfix.
+func TestVerify(t *testing.T) {
+	analyze := tool(t, "systemd-analyze")
+	h := newHouse(t)
+	dir := units(t, h)
+	verify := func() string {
+		out, err := exec.Command(analyze, "--man=no", "verify", filepath.Join(dir, "mailseal-milter.service"), filepath.Join(dir, "mailseal-milter.socket")).CombinedOutput()
+		if err != nil {
+			t.Errorf("systemd-analyze verify: %v", err)
+		}
+		return string(out)
+	}
+	if out := verify(); out != "" {
+		t.Errorf("with the drop-in:\n%s", out)
+	}
+	// It does look at the drop-in.
+	h.put("units/mailseal-milter.socket.d/wrong.conf", "[Socket]\nNonsense=1\n")
+	if out := verify(); !strings.Contains(out, "Unknown key 'Nonsense'") {
+		t.Errorf("a wrong drop-in: %q", out)
+	}
+	ok(t, os.RemoveAll(filepath.Join(dir, "mailseal-milter.socket.d")))
+	if out := verify(); out != "" {
+		t.Errorf("without the drop-in:\n%s", out)
+	}
+}
+
+// TestExposure: what the service could do to its host if it were taken over.
+func TestExposure(t *testing.T) {
+	analyze := tool(t, "systemd-analyze")
+	out, err := exec.Command(analyze, "--no-pager", "--threshold=19", "--offline=true", "security", source(t, "systemd/mailseal-milter.service")).CombinedOutput()
+	m := regexp.MustCompile(`Overall exposure level for mailseal-milter.service: ([0-9.]+)`).FindSubmatch(out)
+	if err != nil || m == nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if level, err := strconv.ParseFloat(string(m[1]), 64); err != nil || level >= 2 {
+		t.Errorf("exposure %s, want less than 2.0\n%s", m[1], out)
+	}
+}
+
+// TestFolders: the user and the folders are made as the service needs them.
+func TestFolders(t *testing.T) {
+	sysusers, tmpfiles := tool(t, "systemd-sysusers"), tool(t, "systemd-tmpfiles")
+	nobody(t)
+	root := t.TempDir()
+	ok(t, os.Mkdir(filepath.Join(root, "etc"), 0o755))
+	if out, err := exec.Command(sysusers, "--root="+root, source(t, "systemd/mailseal.sysusers")).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	passwd, err := os.ReadFile(filepath.Join(root, "etc/passwd"))
+	ok(t, err)
+	m := regexp.MustCompile(`(?m)^mailseal:[^:]*:(\d+):(\d+):[^:]*:/var/lib/mailseal:(.*)$`).FindSubmatch(passwd)
+	if m == nil || !strings.HasSuffix(string(m[3]), "/nologin") {
+		t.Fatalf("passwd: %s", passwd)
+	}
+	uid, _ := strconv.Atoi(string(m[1]))
+	gid, _ := strconv.Atoi(string(m[2]))
+	for range 2 { // again on every boot
+		if out, err := exec.Command(tmpfiles, "--root="+root, "--create", source(t, "systemd/mailseal.tmpfiles")).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for path, want := range map[string]struct {
+		mode     os.FileMode
+		uid, gid int
+	}{
+		"run/mailseal":            {0o750, uid, gid},
+		"var/lib/mailseal":        {0o700, uid, gid},
+		"etc/mailseal":            {0o755, 0, 0},
+		"etc/mailseal/identities": {0o700, uid, gid},
+	} {
+		path = filepath.Join(root, path)
+		info, err := os.Stat(path)
+		ok(t, err)
+		if info.Mode().Perm() != want.mode {
+			t.Errorf("%s: mode %04o, want %04o", path, info.Mode().Perm(), want.mode)
+		}
+		owner(t, path, want.uid, want.gid)
+	}
+}
+
+// setting returns the values of a setting in the service's unit, in order.
+func setting(t *testing.T, key string) (values []string) {
+	t.Helper()
+	b, err := os.ReadFile(source(t, "systemd/mailseal-milter.service"))
+	ok(t, err)
+	for _, line := range strings.Split(string(b), "\n") {
+		if v, ok := strings.CutPrefix(line, key+"="); ok {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// A manager is systemd as far as the daemon meets it: it holds the socket, hears
+// the daemon, and gives it an environment and descriptors.
+type manager struct {
+	t      *testing.T
+	house  *house
+	socket string
+	hears  *net.UnixConn
+	notify string
+}
+
+func newManager(t *testing.T, h *house) *manager {
+	t.Helper()
+	m := &manager{t: t, house: h, socket: h.path("run/milter.sock"), notify: h.path("notify")}
+	var err error
+	m.hears, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.notify, Net: "unixgram"})
+	ok(t, err)
+	t.Cleanup(func() { m.hears.Close() })
+	ok(t, os.Chmod(m.notify, 0o666))
+	return m
+}
+
+// start runs a command as ExecStart= would be, with the socket.
+func (m *manager) start(user *syscall.Credential, argv ...string) *process {
+	m.t.Helper()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: m.socket, Net: "unix"})
+	ok(m.t, err)
+	ln.SetUnlinkOnClose(false)
+	defer ln.Close()
+	f, err := ln.File()
+	ok(m.t, err)
+	defer f.Close()
+	if user != nil {
+		ok(m.t, os.Chown(m.socket, int(user.Uid), int(user.Gid)))
+	}
+	// The shell becomes the daemon, so that the number is right.
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `export LISTEN_PID=$$ WATCHDOG_PID=$$; exec "$@"`, "sh"}, argv...)...)
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LISTEN_FDS=1", "LISTEN_FDNAMES=mailseal-milter.socket",
+		"NOTIFY_SOCKET=" + m.notify, "WATCHDOG_USEC=3000000"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
+	return start(m.t, cmd)
+}
+
+// hear returns the next message but signs of life.
+func (m *manager) hear() string {
+	m.t.Helper()
+	for {
+		if text := m.next(); text != "WATCHDOG=1" {
+			return text
+		}
+	}
+}
+
+func (m *manager) next() string {
+	m.t.Helper()
+	ok(m.t, m.hears.SetReadDeadline(time.Now().Add(daemon.Patience)))
+	b := make([]byte, 1000)
+	n, err := m.hears.Read(b)
+	ok(m.t, err)
+	return string(b[:n])
+}
+
+// TestManaged: as systemd runs it, unprivileged and with its socket, the daemon
+// says when it is ready, that it lives, and when it stops, and it signs.
+func TestManaged(t *testing.T) {
+	_, uid, gid := nobody(t)
+	h := newHouse(t)
+	h.give(uid, gid)
+	m := newManager(t, h)
+	p := m.start(&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, h.product, "milter", "-config", h.config())
+	if got := m.hear(); got != "READY=1\nSTATUS=listening" {
+		t.Errorf("got %q", got)
+	}
+	for range 3 {
+		if got := m.next(); got != "WATCHDOG=1" {
+			t.Errorf("got %q", got)
+		}
+	}
+	if !signs(t, "unix", m.socket) {
+		t.Error("no mail is signed")
+	}
+	ok(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	if got := m.hear(); !strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") {
+		t.Errorf("got %q", got)
+	}
+	if got := m.hear(); got != "READY=1" {
+		t.Errorf("got %q", got)
+	}
+	if status := p.end(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	if got := m.hear(); got != "STOPPING=1\nWATCHDOG=1" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := os.Stat(m.socket); err != nil {
+		t.Errorf("systemd's socket: %v", err)
+	}
+}
+
+// TestSystemCalls: the unit's filter allows all that the daemon asks of the
+// kernel in a life with a large mail, a good and a broken reload, and a watchdog:
+// once with systemd's socket, once with one of its own that has a group.
+func TestSystemCalls(t *testing.T) {
+	strace, analyze := tool(t, "strace"), tool(t, "systemd-analyze")
+	allowed := filter(t, analyze)
+	if allowed["mount"] || allowed["bpf"] || allowed["setuid"] || !allowed["read"] {
+		t.Fatal("the filter is not read as systemd reads it")
+	}
+	h := newHouse(t)
+	h.configure(fmt.Sprintf("socket_group = \"%d\"\nspool_memory = \"32KiB\"", os.Getegid()))
+	m := newManager(t, h)
+	used := map[string]bool{}
+	for name, flags := range map[string][]string{
+		"systemd's": nil,
+		"own":       {"-p", "unix:" + h.path("run/own.sock")},
+	} {
+		trace, pidfile := h.path(name+".trace"), h.path("run/pid")
+		script := `export LISTEN_PID=$$ WATCHDOG_PID=$$; exec "$@"`
+		socket := m.socket
+		if flags != nil {
+			script, socket = "unset LISTEN_FDS; "+script, h.path("run/own.sock")
+		}
+		argv := []string{strace, "-f", "-c", "-U", "name", "-o", trace, "/bin/sh", "-c", script, "sh", h.product, "milter", "-config", h.config(), "-P", pidfile}
+		p := m.start(nil, append(argv, flags...)...)
+		m.live(p, pidfile, socket)
+		ok(t, os.Remove(m.socket))
+		for _, call := range calls(t, trace) {
+			used[call] = true
+		}
+	}
+	for call := range used {
+		if !allowed[call] {
+			t.Errorf("the daemon calls %s, which the unit does not allow", call)
+		}
+	}
+	for _, call := range []string{"accept4", "connect", "flock", "fchownat", "unlinkat"} {
+		if !used[call] {
+			t.Errorf("no %s was seen; did the daemon live?", call)
+		}
+	}
+}
+
+// live is a daemon's life.
+func (m *manager) live(p *process, pidfile, socket string) {
+	t, h := m.t, m.house
+	t.Helper()
+	p.says("listening")
+	b, err := os.ReadFile(pidfile)
+	ok(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	ok(t, err)
+	for m.next() != "WATCHDOG=1" {
+	}
+	c := dial(t, "unix", socket)
+	c.begin(strings.Repeat("a long line of a large mail\r\n", 40000))
+	if !c.finish() {
+		t.Error("no mail is signed")
+	}
+	ok(t, syscall.Kill(pid, syscall.SIGHUP))
+	p.says("reloaded")
+	ok(t, os.Rename(h.config(), h.path("etc/kept.toml")))
+	ok(t, syscall.Kill(pid, syscall.SIGHUP))
+	p.says("kept the old configuration")
+	ok(t, os.Rename(h.path("etc/kept.toml"), h.config()))
+	ok(t, syscall.Kill(pid, syscall.SIGTERM))
+	if status := p.status(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+}
+
+// calls are the names of a summary of strace -c.
+func calls(t *testing.T, file string) (names []string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	ok(t, err)
+	for _, line := range strings.Split(string(b), "\n") {
+		if name := strings.TrimSpace(line); regexp.MustCompile(`^[a-z_0-9]+$`).MatchString(name) && name != "syscall" && name != "total" {
+			names = append(names, name)
+		}
+	}
+	if len(names) < 20 {
+		t.Fatalf("strace says\n%s", b)
+	}
+	return names
+}
+
+// filter is the set of system calls that the unit allows: of its settings the
+// first makes a list, those with ~ take from it (systemd.exec(5)).
+func filter(t *testing.T, analyze string) map[string]bool {
+	t.Helper()
+	out, err := exec.Command(analyze, "--no-pager", "syscall-filter").Output()
+	ok(t, err)
+	groups := map[string][]string{}
+	group := ""
+	for _, line := range strings.Split(string(out), "\n") {
+		switch word := strings.TrimSpace(line); {
+		case word == "" || word[0] == '#':
+		case line[0] == '@':
+			group = word
+		case group != "" && line[0] == ' ':
+			groups[group] = append(groups[group], word)
+		default:
+			group = "" // what is in no group
+		}
+	}
+	var expand func(name string) []string
+	expand = func(name string) (all []string) {
+		if name[0] != '@' {
+			return []string{name}
+		}
+		if groups[name] == nil {
+			t.Fatalf("systemd does not know %s", name)
+		}
+		for _, n := range groups[name] {
+			all = append(all, expand(n)...)
+		}
+		return all
+	}
+	allowed := map[string]bool{}
+	for _, name := range expand("@default") {
+		allowed[name] = true
+	}
+	for _, value := range setting(t, "SystemCallFilter") {
+		value, without := strings.CutPrefix(value, "~")
+		for _, word := range strings.Fields(value) {
+			for _, name := range expand(word) {
+				allowed[name] = !without
+			}
+		}
+	}
+	return allowed
+}
