@@ -27,9 +27,21 @@ dnl     disk. E, from the end of a mail to the last answer: 10 minutes, longer
 dnl     than work_timeout in mailseal.toml (4m).
 dnl
 dnl confMILTER_MACROS_* are not needed: mailseal asks for the macros it wants.
+dnl
+dnl Beside OpenDKIM the order depends on the way that the mail goes, and mailseal
+dnl stands before OpenDKIM too (before_socket in mailseal.toml). Then define
+dnl
+dnl     define(`MAILSEAL_BEFORE_SOCKET', `local:/run/mailseal/before.sock')dnl
+dnl
+dnl as well and give each DAEMON_OPTIONS its list, which goes before the order of
+dnl the lines in sendmail.mc: for mail that comes in
+dnl InputMailFilters=mailseal-before;opendkim;mailseal and for mail that leaves
+dnl InputMailFilters=mailseal;opendkim
 ifdef(`MAILSEAL_SOCKET', `', `define(`MAILSEAL_SOCKET', `local:/run/mailseal/milter.sock')')
 divert(0)dnl
 INPUT_MAIL_FILTER(`mailseal', `S='MAILSEAL_SOCKET`, F=T, T=C:30s;S:60s;R:5m;E:10m')dnl
+ifdef(`MAILSEAL_BEFORE_SOCKET',
+`MAIL_FILTER(`mailseal-before', `S='MAILSEAL_BEFORE_SOCKET`, F=T, T=C:30s;S:60s;R:5m;E:10m')')dnl
 divert(-1)dnl
 dnl sendmail rewrites the header fields of body parts at delivery, also within
 dnl multipart/signed, if they are longer than this allows or are no proper
