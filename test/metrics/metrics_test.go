@@ -163,13 +163,32 @@ func (p *postmaster) all(people *testpki.PKI) {
 		}
 	}
 
-	// What is scraped goes last, after the mails.
-	p.h.Seal.Stop()
+	p.drain(want)
 	if _, err := Scrape(p.network, p.address); err == nil {
 		p.Error("somebody still answers")
 	}
 	if _, err := os.Stat(p.address); p.network == "unix" && err == nil {
 		p.Error("the socket is left")
+	}
+}
+
+// drain ends the daemon in the midst of a mail: it is told of until that has
+// been answered.
+func (p *postmaster) drain(want Samples) {
+	c, err := p.h.Dial(daemon.Local)
+	ok(p.T, err)
+	defer c.Close()
+	ok(p.T, c.From(alice))
+	ok(p.T, c.To("last@"+host.Modern))
+	mark := p.h.Seal.Mark()
+	p.h.Seal.Signal(syscall.SIGTERM)
+	_, err = p.h.Seal.WaitLog(mark, ": stopping")
+	ok(p.T, err)
+	add(want, 1, "mailseal_open_connections")
+	p.await(want)
+	ok(p.T, c.Data(letter(alice)))
+	if status := p.h.Seal.Wait(); status != 0 {
+		p.Errorf("mailseal milter ended with status %d", status)
 	}
 }
 
