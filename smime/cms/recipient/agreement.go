@@ -36,7 +36,7 @@ func (t To) agree(rand io.Reader, key *ecdh.PublicKey, cek []byte) ([]byte, erro
 	}
 	oid, size := wrapOf(len(cek))
 	wrap := syntax.Algorithm(oid, nil) // RFC 3565 section 2.3.2: parameters are left out
-	kek, err := scheme.derive(z, nil, wrap, size)
+	kek, err := scheme.derive(z, nil, nil, wrap, size)
 	if err != nil {
 		return nil, err
 	}
@@ -80,14 +80,14 @@ func schemeFor(c ecdh.Curve) (named, asn1.ObjectIdentifier, error) {
 	return named{}, nil, fmt.Errorf("%w: elliptic curve %v", ErrUnsupported, c)
 }
 
-// derive makes a key-encryption key of size octets for the algorithm wrap from the agreed secret z.
-func (n named) derive(z, ukm, wrap []byte, size int) ([]byte, error) {
+// derive makes a key-encryption key of size octets for the algorithm wrap from the agreed secret z. Only HKDF has a salt.
+func (n named) derive(z, salt, ukm, wrap []byte, size int) ([]byte, error) {
 	info, err := sharedInfo(ukm, wrap, size)
 	if err != nil {
 		return nil, err
 	}
 	if n.hkdf {
-		return hkdf.Key(n.hash.New, z, ukm, string(info), size) // RFC 8418 section 2.2
+		return hkdf.Key(n.hash.New, z, salt, string(info), size)
 	}
 	return x963(n.hash, z, info, size), nil
 }
@@ -192,11 +192,17 @@ func (a agreed) open(k Key, n int, cek []byte) error {
 	if err != nil {
 		return nil
 	}
-	kek, err := scheme.derive(z, a.ukm, a.algorithm.Parameters.FullBytes, size)
-	if err != nil {
-		return nil
+	salts := [][]byte{a.ukm} // RFC 8418 section 2.2
+	if scheme.hkdf && a.ukm != nil {
+		salts = append(salts, nil) // Bouncy Castle's reading of it
 	}
-	_ = keywrap.Unwrap(kek, a.keys[n], cek) // its errors are of sizes only
+	for _, salt := range salts {
+		kek, err := scheme.derive(z, salt, a.ukm, a.algorithm.Parameters.FullBytes, size)
+		if err != nil {
+			return nil
+		}
+		_ = keywrap.Unwrap(kek, a.keys[n], cek) // its errors are of sizes only
+	}
 	return nil
 }
 

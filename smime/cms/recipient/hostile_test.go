@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/aes"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/asn1"
@@ -60,12 +62,12 @@ func stranger(k Key) Key {
 		other.Private = otherRSA()
 	case *ecdsa.PrivateKey:
 		other.Private = must(ecdsa.GenerateKey(key.Curve, rand.Reader))
-	default:
-		for _, s := range sorts() { // of the same size will do, whatever it says
-			if s.key.Certificate != k.Certificate && len(s.to.Certificate.SubjectKeyId) > 0 && s.kind == KeyAgreement {
-				other.Private = s.key.Private
-			}
-		}
+	case *ecdh.PrivateKey:
+		other.Private = must(key.Curve().GenerateKey(rand.Reader))
+	case *mlkem.DecapsulationKey768:
+		other.Private = must(mlkem.GenerateKey768())
+	case *mlkem.DecapsulationKey1024:
+		other.Private = must(mlkem.GenerateKey1024())
 	}
 	return other
 }
@@ -88,13 +90,7 @@ func TestUniformFailure(t *testing.T) {
 		cases := map[string]struct {
 			info []byte
 			key  Key
-		}{"broken": {broken, ours}, "of another length": {short, ours}}
-		if s.kind != KEM { // which is of one curve only, so to say
-			cases["wrong key"] = struct {
-				info []byte
-				key  Key
-			}{good, stranger(s.key)}
-		}
+		}{"broken": {broken, ours}, "of another length": {short, ours}, "wrong key": {good, stranger(s.key)}}
 		if got, err := must(Parse(good)).Unwrap(ours, 32); err != nil || !bytes.Equal(got, cek) {
 			t.Fatalf("%s: got %x, %v", s.name, got, err)
 		}
@@ -129,11 +125,11 @@ func TestPublicFailure(t *testing.T) {
 	for _, s := range sorts() {
 		wrapped[s.kind], keys[s.kind] = must(s.to.Wrap(rand.Reader, cek)), s.key
 	}
-	wrapped[Password] = must(To{Password: []byte("x")}.Wrap(rand.Reader, cek))
+	wrapped[Password] = must(To{Password: []byte("x"), Rounds: 70_000}.Wrap(rand.Reader, cek))
 	rsaInfo := must(sorts()[0].to.Wrap(rand.Reader, cek))
 	aes256wrap := oid(wraps[2].oid)
 	other := func(o []byte) []byte { return append(bytes.Clone(o[:len(o)-1]), o[len(o)-1]^0x40) }
-	roundsDER := must(asn1.Marshal(rounds))
+	roundsDER := must(asn1.Marshal(70_000))
 	for _, test := range []struct {
 		name     string
 		info     []byte
@@ -161,8 +157,10 @@ func TestPublicFailure(t *testing.T) {
 		if got, err := i.Unwrap(test.key, 32); !errors.Is(err, ErrUnsupported) || got != nil {
 			t.Errorf("%s: got %x, %v", test.name, got, err)
 		}
-		if got, err := must(Parse(test.info)).Unwrap(test.key, 32); err != nil || !bytes.Equal(got, cek) {
-			t.Errorf("%s: untouched, got %x, %v", test.name, got, err)
+	}
+	for kind, info := range wrapped { // untouched
+		if got, err := must(Parse(info)).Unwrap(keys[kind], 32); err != nil || !bytes.Equal(got, cek) {
+			t.Errorf("%s: got %x, %v", kind, got, err)
 		}
 	}
 	i := must(Parse(rsaInfo))
@@ -207,8 +205,9 @@ func TestAgreementForms(t *testing.T) {
 	}
 	p256 := must(asn1.Marshal(asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}))
 	for _, scheme := range schemes {
-		for _, ukm := range [][]byte{nil, ukm} {
-			kek := must(scheme.derive(z, ukm, wrap, 16))
+		for _, form := range []struct{ salt, ukm []byte }{{nil, nil}, {ukm, ukm}, {nil, ukm}} {
+			ukm := form.ukm
+			kek := must(scheme.derive(z, form.salt, ukm, wrap, 16))
 			wrapped := must(keywrap.Wrap(kek, cek))
 			var tagged []byte
 			if ukm != nil {
@@ -248,7 +247,7 @@ func TestAgreementForms(t *testing.T) {
 
 // TestParse: what is malformed is said to be; what is of a kind from the future is for nobody.
 func TestParse(t *testing.T) {
-	kinds := map[Kind][]byte{Password: must(To{Password: []byte("x")}.Wrap(rand.Reader, make([]byte, 16)))}
+	kinds := map[Kind][]byte{Password: must(To{Password: []byte("x"), Rounds: 70_000}.Wrap(rand.Reader, make([]byte, 16)))}
 	for _, s := range sorts() {
 		kinds[s.kind] = must(s.to.Wrap(rand.Reader, make([]byte, 16)))
 	}
@@ -362,7 +361,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(must(s.to.Wrap(rand.Reader, make([]byte, 32))))
 		keys = append(keys, s.key)
 	}
-	f.Add(must(To{Password: []byte("x")}.Wrap(rand.Reader, make([]byte, 16))))
+	f.Add(must(To{Password: []byte("x"), Rounds: 70_000}.Wrap(rand.Reader, make([]byte, 16))))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		i, err := Parse(raw)
 		if err != nil {

@@ -1,6 +1,7 @@
 package recipient
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -38,9 +39,13 @@ var ciphers = []struct {
 }
 
 // wrapPassword makes a PasswordRecipientInfo (RFC 5652 section 6.2.4) with PBKDF2 by HMAC-SHA256 and AES-256-CBC.
-func wrapPassword(rand io.Reader, password, cek []byte) ([]byte, error) {
-	if len(password) == 0 {
+func (t To) wrapPassword(rand io.Reader, cek []byte) ([]byte, error) {
+	n := cmp.Or(t.Rounds, rounds)
+	switch {
+	case len(t.Password) == 0:
 		return nil, errors.New("recipient has neither certificate nor password")
+	case n < 1 || n > maxRounds:
+		return nil, fmt.Errorf("%w: PBKDF2 with %d rounds; want at most %d", ErrUnsupported, n, maxRounds)
 	}
 	var random [16 + aes.BlockSize + aes.BlockSize]byte
 	if _, err := io.ReadFull(rand, random[:]); err != nil {
@@ -48,8 +53,8 @@ func wrapPassword(rand io.Reader, password, cek []byte) ([]byte, error) {
 	}
 	salt, iv, padding := random[:16], random[16:32], random[32:]
 	c := ciphers[0]
-	derivation := derivePBKDF2{salt: salt, rounds: rounds, mac: crypto.SHA256}
-	kek, err := derivation.key(password, c.size)
+	derivation := derivePBKDF2{salt: salt, rounds: n, mac: crypto.SHA256}
+	kek, err := derivation.key(t.Password, c.size)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +67,7 @@ func wrapPassword(rand io.Reader, password, cek []byte) ([]byte, error) {
 	var parameters, b cryptobyte.Builder
 	parameters.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1OctetString(salt)
-		b.AddASN1Int64(rounds)
+		b.AddASN1Int64(int64(n))
 		b.AddBytes(syntax.Algorithm(oidHMACSHA256, asn1.NullBytes))
 	})
 	iv = append([]byte{byte(der.OCTET_STRING), aes.BlockSize}, iv...)

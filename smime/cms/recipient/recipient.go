@@ -54,6 +54,7 @@ type To struct {
 	ByKeyID     bool      // name the certificate by its subject key identifier instead of issuer and serial number
 	Transport   Transport // for RSA keys
 	Password    []byte    // instead of a certificate
+	Rounds      int       // of PBKDF2, for a password; 0: 600,000
 }
 
 // Wrap returns the DER of a RecipientInfo that holds cek for t. AES key wrap has the size of cek (RFC 8551 section 2.3) but for
@@ -63,7 +64,7 @@ func (t To) Wrap(rand io.Reader, cek []byte) (info []byte, err error) {
 		return nil, fmt.Errorf("%w: content-encryption key of %d octets", ErrUnsupported, len(cek))
 	}
 	if t.Certificate == nil {
-		return wrapPassword(rand, t.Password, cek)
+		return t.wrapPassword(rand, cek)
 	}
 	if t.ByKeyID && len(t.Certificate.SubjectKeyId) == 0 {
 		return nil, errors.New("certificate has no subject key identifier; name it by issuer and serial number")

