@@ -106,9 +106,10 @@ func (d *Daemon) Start() {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer w.Close()
 	cmd.Stdout, cmd.Stderr = w, w
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	w.Close() // its end is seen when the daemon has gone
+	if err != nil {
 		r.Close()
 		d.t.Fatal(err)
 	}
