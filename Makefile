@@ -113,11 +113,48 @@ build/bench: build
 figures:
 	$(GO) run ./test/figures -rounds $(ROUNDS) -benchtime 500ms -out doc/performance.md
 
-install: build
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 755 bin/mailseal $(DESTDIR)$(PREFIX)/bin/mailseal
-	install -m 644 doc/mailseal.toml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
-	install -m 644 doc/mailseal.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+# Where a package would put things; no configuration is touched, no user made
+# and nothing started. SYSTEM=FreeBSD installs as there.
+SYSTEM ?= $(shell uname -s)
+BINARY ?= bin/mailseal
+DOCS = $(PREFIX)/share/doc/mailseal
+ifeq ($(SYSTEM),FreeBSD)
+EXAMPLES = $(PREFIX)/share/examples/mailseal
+SERVICE = install-rc
+else
+EXAMPLES = $(DOCS)/examples
+SERVICE = install-systemd
+endif
+
+# BSD's install has no -D.
+define put
+	install -d '$(DESTDIR)$(dir $(2))'
+	install -m $(or $(3),644) $(1) '$(DESTDIR)$(2)'
+
+endef
+
+.PHONY: install-systemd install-rc
+install: build $(SERVICE)
+	$(call put,$(BINARY),$(PREFIX)/bin/mailseal,755)
+	$(call put,doc/mailseal.toml.5,$(PREFIX)/share/man/man5/mailseal.toml.5)
+	$(call put,doc/mailseal.8,$(PREFIX)/share/man/man8/mailseal.8)
+	$(foreach f,README.md README.ja.md CHANGELOG.md LICENSE $(wildcard doc/*.md doc/ja/*.md),$(call put,$f,$(DOCS)/$(f:doc/%=%)))
+	$(foreach f,$(shell cd contrib && find . -type f | sed 's,^[.]/,,' | sort),$(call put,contrib/$f,$(EXAMPLES)/$f))
+
+install-systemd:
+	$(call put,systemd/mailseal-milter.service,$(PREFIX)/lib/systemd/system/mailseal-milter.service)
+	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' systemd/mailseal-milter.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/mailseal-milter.service'
+	$(call put,systemd/mailseal-milter.socket,$(PREFIX)/lib/systemd/system/mailseal-milter.socket)
+	$(call put,systemd/mailseal.sysusers,$(PREFIX)/lib/sysusers.d/mailseal.conf)
+	$(call put,systemd/mailseal.tmpfiles,$(PREFIX)/lib/tmpfiles.d/mailseal.conf)
+	$(call put,systemd/mailseal-milter.socket.d/chroot.conf,$(EXAMPLES)/systemd/mailseal-milter.socket.d/chroot.conf)
+
+# The script finds its configuration where the product looks for it, which is
+# below /usr/local whatever PREFIX is.
+install-rc:
+	$(call put,rc.d/mailseal_milter,$(PREFIX)/etc/rc.d/mailseal_milter,755)
+	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' rc.d/mailseal_milter >'$(DESTDIR)$(PREFIX)/etc/rc.d/mailseal_milter'
+	$(call put,contrib/mailseal.toml,$(PREFIX)/etc/mailseal/mailseal.toml.sample)
 
 clean:
 	rm -rf bin build

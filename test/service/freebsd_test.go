@@ -161,7 +161,10 @@ func (f *freebsd) pid(name string) int {
 // shells are those that the script has to work with.
 func shells(t *testing.T, test func(t *testing.T, f *freebsd)) {
 	for _, shell := range []string{"dash", "bash"} {
-		t.Run(shell, func(t *testing.T) { test(t, newFreeBSD(t, shell)) })
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			test(t, newFreeBSD(t, shell))
+		})
 	}
 }
 
