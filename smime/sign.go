@@ -68,6 +68,9 @@ func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
 	if o.Spool == nil || o.Identity.Certificate == nil || o.Identity.Key == nil {
 		return nil, errors.New("sign a mail: spool, certificate and key are needed")
 	}
+	if why := veiled(staying(m.Header)); why != "" {
+		return nil, &UnsignableError{Reason: why}
+	}
 	header := entity.Unrepeated(m.Header)
 	if len(header) != len(m.Header) || m.Newline == "\n" {
 		o.Root = nil // it is the walk of other bytes
@@ -83,6 +86,13 @@ func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
 		return nil, err
 	}
 	return edits(m.Header, fields, message.Concat(signed, owned{done})), nil
+}
+
+// staying is what of a header signing leaves where it is.
+func staying(h message.Header) message.Header {
+	return slices.DeleteFunc(slices.Clone(h), func(f message.Field) bool {
+		return entity.IsContent(f.Name()) || f.Is("MIME-Version")
+	})
 }
 
 // owned closes a body that others read from; it adds nothing.

@@ -2,6 +2,7 @@ package smime
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"mailseal/internal/message"
@@ -24,6 +25,41 @@ func unclear(p *message.Part) string {
 		// To others it is another type, or none, which means text.
 		if word, _, _ := strings.Cut(f.Text(), ";"); !strings.EqualFold(strings.Trim(word, " \t"), p.MediaType) {
 			return "Content-Type has a comment or a backslash, or something else beside the type"
+		}
+	}
+	return ""
+}
+
+// ambiguous says why readers may see another content in a mail with that header
+// than the signed one, "" when they all see the same.
+func ambiguous(k Kind, h message.Header) string {
+	if why := veiled(h); why != "" || k != SignedDetached {
+		return why
+	}
+	// The text before the first part is the forger's. It becomes a part for a
+	// reader who finds another boundary, in a comment or behind a quoted quote,
+	// or decodes the whole (RFC 2045 section 6.4 forbids that).
+	for _, f := range h {
+		switch text := f.Text(); {
+		case f.Is("Content-Type"):
+			if bare, regular := message.Uncomment(text); bare != text || !regular || strings.Contains(text, `\`) {
+				return "Content-Type has a comment or a backslash, which not all readers understand"
+			}
+		case f.Is("Content-Transfer-Encoding") && !slices.Contains([]string{"", "7bit", "8bit", "binary"}, strings.ToLower(text)):
+			return "multipart/signed is encoded as a whole"
+		}
+	}
+	return ""
+}
+
+// veiled says which of the fields that tell what a mail is are there once more
+// for some readers.
+func veiled(h message.Header) string {
+	for _, f := range h {
+		for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "MIME-Version"} {
+			if len(f.Hidden(name)) > 0 {
+				return name + " is there once more, and only some readers see it"
+			}
 		}
 	}
 	return ""

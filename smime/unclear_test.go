@@ -55,7 +55,18 @@ func TestReadersThatSeeMore(t *testing.T) {
 		{"delimiter and more behind the end", signature(sigType) + "--=_sX\n" + more, false},
 		{"delimiter and more in the signature part", strings.Replace(signature(sigType), end, "--=_sX\n"+more+end, 1), false},
 
+		{"mail with a type behind a comment's end", strings.Replace(signature(sigType), "boundary=", "x=y (; boundary=other); boundary=", 1), false},
+		{"mail with a quoted pair in the type", strings.Replace(signature(sigType), "multipart/signed;", "multipart/signed; x=\"\\\"; boundary=other; y=\";", 1), false},
+		{"mail that is encoded as a whole", encoding + signature(sigType), false},
+		{"mail that says it is not encoded", "Content-Transfer-Encoding: 8Bit\n" + signature(sigType), true},
+		{"mail with a type behind a CR", "X: y\rContent-Type: text/html\n" + signature(sigType), false},
+		{"mail with a version behind a CR", "X: y\rMIME-version : 1.0\n" + signature(sigType), false},
+		{"mail with another field behind a CR", "X: y\rX-Type: text/html\n" + signature(sigType), true},
+		{"mail with a type behind a control character", "Content-Type\v: text/html\n" + signature(sigType), false},
+
 		{"opaque", opaque(p7m + encoding), true},
+		{"opaque, type behind a CR", opaque("X: y\rContent-Type: text/html\n" + p7m + encoding), false},
+		{"opaque, encoding with a NUL", opaque("Content-Transfer\x00-Encoding: 7bit\n" + p7m + encoding), false},
 		{"opaque, type behind a comment", opaque("Content-Type: (text/html;) " + p7mType + "\n" + encoding), false},
 		{"opaque, blank before the type's colon", opaque("Content-Type : " + p7mType + "\n" + encoding), false},
 		{"opaque, blank before the encoding's colon", opaque(p7m + "Content-Transfer-Encoding : base64\n"), false},
@@ -72,5 +83,40 @@ func TestReadersThatSeeMore(t *testing.T) {
 				t.Errorf("error %v, want a bad structure", r.Err)
 			}
 		})
+	}
+}
+
+// What Verify would not believe, Sign does not make; what signing takes away
+// does not matter.
+func TestSignNothingAmbiguous(t *testing.T) {
+	id := testpki.NewAt(t, fixed).User("alice@corp.example", ca.P256)
+	for _, tt := range []struct {
+		field string
+		ok    bool
+	}{
+		{"Subject: sec\n a\rMIME-Version: 1.0", false},
+		{"X: y\r\rcontent-type : text/html", false},
+		{"Content\v-Type: text/html", false},
+		{"X: y\rSubject: x", true},
+		{"X: y\n Content-Type: text/html", true},
+		{"MIME-Version: 1.0\rContent-Type: text/html", true},
+		{"Content-Description: x\rContent-Type: text/html", false}, // it would go inside
+	} {
+		for _, format := range []smime.Format{smime.Detached, smime.Opaque} {
+			s := newSpool(t)
+			m := readRaw(t, s, strings.ReplaceAll("From: alice@corp.example\n"+tt.field+"\n\nHello.\n", "\n", "\r\n"))
+			o := options(t, id, format)
+			o.Spool = s
+			edits, err := smime.Sign(m, o)
+			var cannot *smime.UnsignableError
+			switch {
+			case tt.ok && err != nil, !tt.ok && !errors.As(err, &cannot):
+				t.Errorf("%q %v: %v", tt.field, format, err)
+			case tt.ok:
+				if r := verify(t, apply(t, m, edits)); !good(r) {
+					t.Errorf("%q %v: %s", tt.field, format, describe(r))
+				}
+			}
+		}
 	}
 }

@@ -180,6 +180,9 @@ func (r *Report) signers(b message.Body, root *message.Part, f finding, known []
 			r.Err = p
 		}
 	}
+	if why := ambiguous(f.kind, root.Header); why != "" && r.Err == nil {
+		r.Err = &Problem{BadStructure, why, nil}
+	}
 	for i := range r.Signers {
 		// Nobody who overlooks Report.Err may take a signer for good.
 		if s := &r.Signers[i]; r.Err != nil && s.Result.Err == nil {

@@ -167,6 +167,9 @@ func TestInbound(t *testing.T) {
 		{"encoded word as local part", sign(alice, strings.Replace(plain, "alice@example.jp", "=?utf-8?Q?alice=40example.jp=00?=@evil.example", 1)), verdict.Policy, "encoded word"},
 		{"signed by somebody else", sign(b.pki.User("mallory@partner.example", ca.P256), plain), verdict.Policy, "verify=FAIL"},
 		{"display name is the author", sign(b.pki.User("mallory@partner.example", ca.P256), strings.Replace(plain, "From: Alice <alice@example.jp>", `From: "alice@example.jp" <eve@partner.example>`, 1)), verdict.Policy, "certificate is not for the From address"},
+		{"author said twice", sign(alice, strings.Replace(plain, "Alice <", "alice@example.jp <", 1)), verdict.Pass, "verify=OK"},
+		{"author and another in the name", sign(alice, strings.Replace(plain, "Alice <", "mallory@partner.example <", 1)), verdict.Policy, "From: field cannot be read"},
+		{"signer's address in the name", sign(alice, strings.Replace(plain, "Alice <alice@example.jp>", "alice@example.jp <eve@partner.example>", 1)), verdict.Policy, "From: field cannot be read"},
 		{"two From fields", sign(alice, "From: mallory@partner.example\n"+plain), verdict.Policy, "From has several addresses"},
 		{"two From addresses", sign(alice, strings.Replace(plain, "From: ", "From: mallory@partner.example, ", 1)), verdict.Policy, "verify=FAIL"},
 		{"From is a group", sign(alice, strings.Replace(plain, "From: Alice <alice@example.jp>", "From: team: alice@example.jp;", 1)), verdict.Policy, "verify=FAIL"},
@@ -238,7 +241,7 @@ func TestInsidersMailThatIsInbound(t *testing.T) {
 	user.Login = "alice@example.jp"
 	for from, reason := range map[string]string{
 		"bob@partner.example":                 `inbound="From is not of a local domain"`,
-		"alice@example.jp <alice@example.jp>": `inbound="From: field cannot be read as addresses"`,
+		"sales@example.jp <alice@example.jp>": `inbound="From: field cannot be read as addresses"`,
 	} {
 		for _, c := range []message.Client{user, inside} {
 			b.handle(strings.Replace(plain, "Alice <alice@example.jp>", from, 1), c)
@@ -248,6 +251,18 @@ func TestInsidersMailThatIsInbound(t *testing.T) {
 		if strings.Contains(b.log.String(), "inbound=") {
 			t.Errorf("of strangers too: %s", &b.log)
 		}
+	}
+}
+
+// A mail of ours that would not be believed at the other end leaves unsigned, as
+// any other that cannot be signed.
+func TestAmbiguousMailIsNotSigned(t *testing.T) {
+	b := newBench(t)
+	mail := "X: y\rContent-Type: text/html\n" + plain
+	got, v := b.handle(mail, inside)
+	b.logged("passed", "Content-Type is there once more", "direction=outbound")
+	if got != mail || v.Action != message.Accept || len(v.Edits) > 0 {
+		t.Errorf("%v, %d edits: %q", v.Action, len(v.Edits), got)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"mailseal/internal/mailaddr"
@@ -52,7 +50,7 @@ func Authors(h message.Header) (from []mailaddr.Address, problem string) {
 		from = append(from, as...)
 	}
 	for _, f := range h {
-		if len(hidden(f, "From")) > 0 {
+		if len(f.Hidden("From")) > 0 {
 			problem = "From: there is another one that only some readers see"
 		}
 	}
@@ -70,39 +68,8 @@ func Of(m *message.Message, o smime.VerifyOptions, q Question) (*smime.Report, R
 	if err != nil {
 		return nil, Result{}, err
 	}
-	if r.Err == nil && r.Kind.Signed() {
-		r.Err = ambiguous(r.Kind, m.Header)
-	}
 	q.From, q.FromProblem = Authors(m.Header)
 	return r, Judge(r, q), nil
-}
-
-// ambiguous says why readers may see another content than the signed one, nil
-// when they all see the same.
-func ambiguous(k smime.Kind, h message.Header) error {
-	problem := func(reason string) error { return &smime.Problem{Class: smime.BadStructure, Reason: reason} }
-	for _, f := range h {
-		for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "MIME-Version"} {
-			if len(hidden(f, name)) > 0 {
-				return problem(name + " is there once more, and only some readers see it")
-			}
-		}
-		if k != smime.SignedDetached {
-			continue
-		}
-		// The text before the first part is the forger's. It becomes a part for
-		// a reader who finds another boundary, in a comment or behind a quoted
-		// quote, or decodes the whole (RFC 2045 section 6.4 forbids that).
-		switch text := f.Text(); {
-		case f.Is("Content-Type"):
-			if bare, regular := uncomment(text); bare != text || !regular || strings.Contains(text, `\`) {
-				return problem("Content-Type has a comment or a backslash, which not all readers understand")
-			}
-		case f.Is("Content-Transfer-Encoding") && !slices.Contains([]string{"", "7bit", "8bit", "binary"}, strings.ToLower(text)):
-			return problem("multipart/signed is encoded as a whole")
-		}
-	}
-	return nil
 }
 
 // Judge gives the verdict on what smime found. It is pass only if every signer
