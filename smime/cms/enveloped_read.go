@@ -1,6 +1,8 @@
 package cms
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -31,6 +33,7 @@ type decryption struct {
 type attempt struct {
 	info, key int
 	spool     Spool
+	source    struct{ io.Reader } // of cipher
 	cipher    *content.Decrypter
 }
 
@@ -126,23 +129,42 @@ func (d *decryption) decrypt(id pkix.AlgorithmIdentifier, ciphertext io.Reader) 
 	if err := d.start(a); err != nil {
 		return err
 	}
-	all := make(every, len(d.attempts))
-	for i, t := range d.attempts {
-		all[i] = t.cipher
-	}
-	var w io.Writer = all
-	if len(all) == 1 {
-		w = all[0]
-	}
-	held := &tail{w: w}
 	if d.Type.Equal(OIDEnvelopedData) && d.Cipher.Authenticated() {
-		held.keep, w = a.TagSize(), held
+		t := tail{bufio.NewReader(ciphertext), a.TagSize()}
+		defer func() { d.tag = t.rest() }()
+		ciphertext = t
 	}
-	if _, err = io.Copy(w, ciphertext); errors.Is(err, content.ErrTooLong) {
+	if len(d.attempts) == 1 {
+		t := d.attempts[0]
+		t.source.Reader = ciphertext
+		_, err = io.Copy(t.spool, t.cipher)
+	} else {
+		err = d.sideBySide(ciphertext)
+	}
+	if errors.Is(err, content.ErrTooLong) {
 		err = d.Malformed(err.Error())
 	}
-	d.tag = held.held
 	return err
+}
+
+// sideBySide runs the ciphertext through several attempts, chunk by chunk.
+func (d *decryption) sideBySide(ciphertext io.Reader) error {
+	chunk := make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(ciphertext, chunk)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		for _, t := range d.attempts {
+			t.source.Reader = bytes.NewReader(chunk[:n])
+			if _, err := io.Copy(t.spool, t.cipher); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
 }
 
 // allowed says whether the cipher is one for the type of the object.
@@ -173,7 +195,7 @@ func (d *decryption) start(a content.Algorithm) (err error) {
 			return err
 		}
 		d.attempts = append(d.attempts, t)
-		if t.cipher, err = a.Decrypter(t.spool, cek); err != nil {
+		if t.cipher, err = a.Decrypter(&t.source, cek); err != nil {
 			return err
 		}
 	}
@@ -227,39 +249,21 @@ func (d *decryption) discard() {
 	}
 }
 
-// every writes to all.
-type every []io.Writer
-
-func (e every) Write(p []byte) (int, error) {
-	for _, w := range e {
-		if _, err := w.Write(p); err != nil {
-			return 0, err
-		}
-	}
-	return len(p), nil
-}
-
-// tail writes all but the last keep octets.
+// tail reads all of r but the last keep octets.
 type tail struct {
-	w    io.Writer
+	r    *bufio.Reader
 	keep int
-	held []byte
 }
 
-func (t *tail) Write(p []byte) (int, error) {
-	n := len(p)
-	if over := min(len(t.held), len(t.held)+len(p)-t.keep); over > 0 {
-		if _, err := t.w.Write(t.held[:over]); err != nil {
-			return 0, err
-		}
-		t.held = append(t.held[:0], t.held[over:]...)
+func (t tail) Read(p []byte) (int, error) {
+	if _, err := t.r.Peek(t.keep + 1); err != nil {
+		return 0, err
 	}
-	if over := len(t.held) + len(p) - t.keep; over > 0 {
-		if _, err := t.w.Write(p[:over]); err != nil {
-			return 0, err
-		}
-		p = p[over:]
-	}
-	t.held = append(t.held, p...)
-	return n, nil
+	return t.r.Read(p[:min(len(p), t.r.Buffered()-t.keep)])
+}
+
+// rest is what was kept, once there is no more to read.
+func (t tail) rest() []byte {
+	b, _ := t.r.Peek(t.keep)
+	return b
 }

@@ -369,7 +369,9 @@ func TestEnvelopedRefuses(t *testing.T) {
 		{"duplicate attributes", gcm, func(p *parts) { p.attributes = tlv(syntax.Explicit(1), attribute, attribute) }, ErrAttributes},
 		{"primitive attributes", gcm, func(p *parts) { p.attributes = []byte{0x81, 0} }, ErrMalformed},
 		{"attributes that are none", gcm, func(p *parts) { p.attributes = tlv(syntax.Explicit(1), []byte{5, 0}) }, ErrMalformed},
-		{"another content type", gcm, func(p *parts) { p.attributes = tlv(syntax.Explicit(1), attr(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(OIDSignedData) })) }, ErrAttributes},
+		{"another content type", gcm, func(p *parts) {
+			p.attributes = tlv(syntax.Explicit(1), attr(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(OIDSignedData) }))
+		}, ErrAttributes},
 		{"no content type", gcm, func(p *parts) { p.contentType = oidDER(OIDSignedData) }, ErrAttributes},
 		{"many attributes", gcm, func(p *parts) {
 			p.attributes = tlv(syntax.Explicit(1), slices.Repeat([][]byte{attribute}, 65)...)

@@ -2,12 +2,12 @@
 // size.
 //
 //	a, err := content.New(rand.Reader, content.AES256GCM)
-//	e, err := a.Encrypter(w, key)
+//	e, err := a.Encrypter(w, key, nil)
 //	io.Copy(e, plaintext)
-//	tag, err := e.Finish(nil)
+//	tag, err := e.Finish()
 //
-// A Decrypter writes what nobody may look at before its Finish has said that it is good: the tag of an authenticated cipher,
-// or the padding of CBC, come last.
+// What a Decrypter gives nobody may look at before its Finish has said that it is good: the tag of an authenticated cipher, or the
+// padding of CBC, come last.
 //
 // RFC 3565 (AES-CBC), RFC 3370 section 5.1 (Triple-DES), RFC 5084 (AES-GCM and AES-CCM), RFC 8103 (ChaCha20-Poly1305), RFC 5652
 // section 6.3 (padding), NIST SP 800-38A, 800-38C and 800-38D.

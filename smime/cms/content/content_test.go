@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime"
 	"testing"
+	"testing/iotest"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -35,34 +36,35 @@ type failer interface {
 	Fatalf(string, ...any)
 }
 
-// readBack reads what is in a buffer by then.
-type readBack struct{ *bytes.Buffer }
-
-func (r readBack) ReadAt(p []byte, off int64) (int, error) {
-	return bytes.NewReader(r.Bytes()).ReadAt(p, off)
-}
-
-// decrypt decrypts pieces and returns all that was written, what of it is said to be plaintext, and the verdict.
-func decrypt(t failer, a Algorithm, key, tag []byte, aads [][]byte, pieces ...[]byte) (written, plaintext []byte, ok bool) {
+// decrypt decrypts pieces, read in others, and returns what is said to be plaintext, and the verdict.
+func decrypt(t failer, a Algorithm, key, tag []byte, aads [][]byte, pieces ...[]byte) (plaintext []byte, ok bool) {
 	t.Helper()
-	var out bytes.Buffer
-	d, err := a.Decrypter(&out, key)
+	var readers []io.Reader
+	for _, p := range pieces {
+		readers = append(readers, bytes.NewReader(p))
+	}
+	d, err := a.Decrypter(io.MultiReader(readers...), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range pieces {
-		if _, err := d.Write(p); err != nil {
+	var out []byte
+	for size := 1; ; size = (size*5 + 3) % 70_000 {
+		p := make([]byte, size)
+		n, err := d.Read(p)
+		if out = append(out, p[:n]...); err == io.EOF {
+			break
+		} else if err != nil {
 			t.Fatal(err)
 		}
 	}
-	size, ok, err := d.Finish(tag, aads, readBack{&out})
+	size, ok, err := d.Finish(tag, aads, bytes.NewReader(out))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(bytes.Join(pieces, nil)); out.Len() != n {
-		t.Fatalf("%d octets of ciphertext make %d", n, out.Len())
+	if n := len(bytes.Join(pieces, nil)); len(out) != n {
+		t.Fatalf("%d octets of ciphertext make %d", n, len(out))
 	}
-	return out.Bytes(), out.Bytes()[:size], ok
+	return out[:size], ok
 }
 
 func encrypt(t failer, a Algorithm, key, aad []byte, pieces ...[]byte) (ciphertext, tag []byte) {
@@ -130,12 +132,12 @@ func TestRoundTrip(t *testing.T) {
 		if int64(len(ciphertext)) != a.CiphertextSize(int64(len(content))) || len(tag) != a.TagSize() || c.Authenticated() != (len(tag) > 0) {
 			t.Fatalf("%d octets of %v make %d and a tag of %d", len(content), c, len(ciphertext), len(tag))
 		}
-		_, plaintext, ok := decrypt(t, a, key, tag, [][]byte{[]byte("another"), aad}, drawPieces(t, "cut", ciphertext)...)
+		plaintext, ok := decrypt(t, a, key, tag, [][]byte{[]byte("another"), aad}, drawPieces(t, "cut", ciphertext)...)
 		if !ok || !bytes.Equal(plaintext, content) {
 			t.Fatalf("%v: read back as %d octets, %v", c, len(plaintext), ok)
 		}
 		if len(ciphertext) > 0 {
-			if _, _, ok = decrypt(t, a, key, tag, [][]byte{aad}, ciphertext[:len(ciphertext)-1]); ok {
+			if _, ok = decrypt(t, a, key, tag, [][]byte{aad}, ciphertext[:len(ciphertext)-1]); ok {
 				t.Fatalf("%v: passes with an octet less", c)
 			}
 		}
@@ -144,27 +146,27 @@ func TestRoundTrip(t *testing.T) {
 		}
 		for what, refused := range map[string]func() bool{
 			"other data": func() bool {
-				_, _, ok := decrypt(t, a, key, tag, [][]byte{append([]byte("x"), aad...)}, ciphertext)
+				_, ok := decrypt(t, a, key, tag, [][]byte{append([]byte("x"), aad...)}, ciphertext)
 				return !ok
 			},
 			"other tag": func() bool {
 				other := bytes.Clone(tag)
 				other[len(other)-1] ^= 1
-				_, _, ok := decrypt(t, a, key, other, [][]byte{aad}, ciphertext)
+				_, ok := decrypt(t, a, key, other, [][]byte{aad}, ciphertext)
 				return !ok
 			},
 			"shorter tag": func() bool {
-				_, _, ok := decrypt(t, a, key, tag[:12], [][]byte{aad}, ciphertext)
+				_, ok := decrypt(t, a, key, tag[:12], [][]byte{aad}, ciphertext)
 				return !ok
 			},
 			"other key": func() bool {
-				_, _, ok := decrypt(t, a, randomKey(c), tag, [][]byte{aad}, ciphertext)
+				_, ok := decrypt(t, a, randomKey(c), tag, [][]byte{aad}, ciphertext)
 				return !ok
 			},
 			"other text": func() bool {
 				other := append(bytes.Clone(ciphertext), 0)
 				other[len(content)/2] ^= 1
-				_, _, ok := decrypt(t, a, key, tag, [][]byte{aad}, other)
+				_, ok := decrypt(t, a, key, tag, [][]byte{aad}, other)
 				return !ok
 			},
 		} {
@@ -300,7 +302,7 @@ func TestNew(t *testing.T) {
 			t.Errorf("%v: the same nonce twice", c)
 		}
 		for _, size := range []int{0, c.KeySize() - 1, c.KeySize() + 1} {
-			if _, err := a.Decrypter(io.Discard, make([]byte, size)); err == nil {
+			if _, err := a.Decrypter(nothing{}, make([]byte, size)); err == nil {
 				t.Errorf("%v takes a key of %d octets", c, size)
 			}
 		}
@@ -308,7 +310,7 @@ func TestNew(t *testing.T) {
 	if _, err := New(bytes.NewReader(make([]byte, 11)), AES256GCM); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("without randomness: %v", err)
 	}
-	if _, err := (Algorithm{}).Decrypter(io.Discard, nil); err == nil {
+	if _, err := (Algorithm{}).Decrypter(nothing{}, nil); err == nil {
 		t.Error("the zero Algorithm decrypts")
 	}
 }
@@ -333,32 +335,22 @@ func TestErrors(t *testing.T) {
 			if _, err := e.Finish(); err != errBroken {
 				t.Errorf("%v, %d octets: %v", c, size, err)
 			}
-			d := must(must(New(rand.Reader, c)).Decrypter(&broken{size - 1}, randomKey(c)))
-			io.Copy(d, bytes.NewReader(make([]byte, size)))
+			d := must(must(New(rand.Reader, c)).Decrypter(io.MultiReader(bytes.NewReader(make([]byte, size)), iotest.ErrReader(errBroken)), randomKey(c)))
+			if _, err := io.Copy(io.Discard, d); err != errBroken {
+				t.Errorf("%v, %d octets, decrypting: %v", c, size, err)
+			}
 			if _, ok, err := d.Finish(nil, nil, nil); err != errBroken || ok {
 				t.Errorf("%v, %d octets, decrypting: %v, %v", c, size, ok, err)
 			}
 		}
 	}
 	a := Algorithm{cipher: AES128CCM, nonce: make([]byte, 13), tag: 8}
-	d := must(a.Decrypter(io.Discard, make([]byte, 16)))
-	if _, err := d.Write(make([]byte, 1<<16-1)); err != nil {
-		t.Error(err)
-	}
-	if _, err := d.Write([]byte{0}); err != ErrTooLong {
-		t.Errorf("CCM with a two octet length takes 64 KiB: %v", err)
-	}
-}
-
-// zeros gives as many octets in pieces of 32 KiB.
-func zeros(w io.Writer, size int) error {
-	piece := make([]byte, 32<<10)
-	for ; size > 0; size -= len(piece) {
-		if _, err := w.Write(piece[:min(size, len(piece))]); err != nil {
-			return err
+	for size, want := range map[int64]error{1<<16 - 1: nil, 1 << 16: ErrTooLong} {
+		d := must(a.Decrypter(io.LimitReader(nothing{}, size), make([]byte, 16)))
+		if n, err := io.Copy(io.Discard, d); err != want || err == nil && n != size {
+			t.Errorf("CCM with a length of two octets takes %d: %d, %v", size, n, err)
 		}
 	}
-	return nil
 }
 
 func TestMemory(t *testing.T) {
@@ -368,15 +360,11 @@ func TestMemory(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		if c.Writable() {
 			e := must(a.Encrypter(io.Discard, key, nil))
-			if err := zeros(e, 8<<20); err != nil {
-				t.Fatal(err)
-			}
+			must(io.Copy(e, io.LimitReader(nothing{}, 8<<20)))
 			must(e.Finish())
 		}
-		d := must(a.Decrypter(io.Discard, key))
-		if err := zeros(d, 8<<20); err != nil {
-			t.Fatal(err)
-		}
+		d := must(a.Decrypter(io.LimitReader(nothing{}, 8<<20), key))
+		must(io.Copy(io.Discard, d))
 		d.Finish(nil, [][]byte{nil}, nothing{})
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > 512<<10 {
@@ -388,7 +376,9 @@ func TestMemory(t *testing.T) {
 // nothing is as many zeros as are asked for.
 type nothing struct{}
 
-func (nothing) ReadAt(p []byte, _ int64) (int, error) {
+func (nothing) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+func (n nothing) ReadAt(p []byte, _ int64) (int, error) { return n.Read(p) }

@@ -22,18 +22,23 @@ type ghash struct {
 	state  element // times H
 	blocks uint64  // in state
 
-	size          int // of a piece, for which are known:
-	power, length element
-	buf           [16]byte
-	nonce         [gcmNonce]byte // zero
+	known map[int]constants // by a piece's octets
+	buf   [16]byte
+	nonce [gcmNonce]byte // zero
 }
+
+// constants are what a piece is put together with: H^n for its n blocks, and L * H.
+type constants struct{ power, length element }
+
+// maxKnown is more than the sizes into which a stream is cut.
+const maxKnown = 16
 
 func newGHASH(b cipher.Block) (*ghash, error) {
 	gcm, err := cipher.NewGCM(b)
 	if err != nil {
 		return nil, err
 	}
-	g := &ghash{gcm: gcm}
+	g := &ghash{gcm: gcm, known: make(map[int]constants)}
 	b.Encrypt(g.buf[:], g.buf[:])
 	g.h = load(g.buf[:])
 	g.mask = g.tag(nil)
@@ -47,22 +52,24 @@ func (g *ghash) tag(aad []byte) element {
 
 func (g *ghash) reset() { g.state, g.blocks = element{}, 0 }
 
-// piece returns GHASH(p) * H, and sets power to H^n for the n blocks of p.
-func (g *ghash) piece(p []byte) element {
-	if len(p) != g.size {
-		g.size = len(p)
-		g.power = g.h.power(uint64(len(p)+15) / 16)
-		g.length = element{hi: uint64(len(p)) * 8}.times(g.h)
+// piece returns GHASH(p) * H, and H^n for the n blocks of p.
+func (g *ghash) piece(p []byte) (hash, power element) {
+	c, ok := g.known[len(p)]
+	if !ok {
+		c = constants{g.h.power(uint64(len(p)+15) / 16), element{hi: uint64(len(p)) * 8}.times(g.h)}
+		if len(g.known) < maxKnown {
+			g.known[len(p)] = c
+		}
 	}
-	return g.tag(p).plus(g.mask).plus(g.length)
+	return g.tag(p).plus(g.mask).plus(c.length), c.power
 }
 
 func (g *ghash) update(p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	y := g.piece(p)
-	g.state = g.state.times(g.power).plus(y)
+	hash, power := g.piece(p)
+	g.state = g.state.times(power).plus(hash)
 	g.blocks += uint64(len(p)+15) / 16
 }
 
@@ -70,7 +77,8 @@ func (g *ghash) update(p []byte) {
 func (g *ghash) sum(aad []byte, text int64) (out [16]byte) {
 	s := element{uint64(len(aad)) * 8, uint64(text) * 8}.times(g.h).plus(g.state)
 	if len(aad) > 0 {
-		s = s.plus(g.piece(aad).times(g.h.power(g.blocks)))
+		hash, _ := g.piece(aad)
+		s = s.plus(hash.times(g.h.power(g.blocks)))
 	}
 	binary.BigEndian.PutUint64(out[:8], s.hi)
 	binary.BigEndian.PutUint64(out[8:], s.lo)

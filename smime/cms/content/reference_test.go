@@ -42,7 +42,7 @@ func TestLikeLibrary(t *testing.T) {
 				t.Fatalf("%v: %d octets are encrypted otherwise: tag %x, want %x", c, len(content), gotTag, tag)
 			}
 		}
-		_, plaintext, ok := decrypt(t, a, key, tag, [][]byte{aad}, drawPieces(t, "cut", ciphertext)...)
+		plaintext, ok := decrypt(t, a, key, tag, [][]byte{aad}, drawPieces(t, "cut", ciphertext)...)
 		if !ok || !bytes.Equal(plaintext, content) {
 			t.Fatalf("%v: %d octets are not read: %v", c, len(content), ok)
 		}
@@ -113,7 +113,7 @@ func TestCCMExamples(t *testing.T) {
 		{count(0x10, 13), long, count(0x20, 32), "69915dad1e84c6376a68c2967e4dab615ae0fd1faec44cc484828529463ccf72", "b4ac6bec93e8598e7f0dadbcea5b"},
 	} {
 		a := Algorithm{cipher: AES128CCM, nonce: test.nonce, tag: len(test.tag) / 2}
-		_, plaintext, ok := decrypt(t, a, count(0x40, 16), unhex(test.tag), [][]byte{test.aad}, unhex(test.ciphertext))
+		plaintext, ok := decrypt(t, a, count(0x40, 16), unhex(test.tag), [][]byte{test.aad}, unhex(test.ciphertext))
 		if !ok || !bytes.Equal(plaintext, test.plaintext) {
 			t.Errorf("example %d: %x, %v", i+1, plaintext, ok)
 		}
@@ -161,12 +161,12 @@ func TestCCM(t *testing.T) {
 		rand.Read(content)
 		sealed := sealCCM(key, a.nonce, content, aad, a.tag)
 		ciphertext, tag := sealed[:len(content)], sealed[len(content):]
-		_, plaintext, ok := decrypt(t, a, key, tag, [][]byte{aad}, drawPieces(t, "cut", ciphertext)...)
+		plaintext, ok := decrypt(t, a, key, tag, [][]byte{aad}, drawPieces(t, "cut", ciphertext)...)
 		if !ok || !bytes.Equal(plaintext, content) {
 			t.Fatalf("%d octets are not read: %v", len(content), ok)
 		}
 		tag[0] ^= 1
-		if _, _, ok = decrypt(t, a, key, tag, [][]byte{aad}, ciphertext); ok {
+		if _, ok = decrypt(t, a, key, tag, [][]byte{aad}, ciphertext); ok {
 			t.Fatal("passes with another tag")
 		}
 	})
@@ -213,7 +213,7 @@ type vector struct {
 func (v vector) check(t *testing.T, c Cipher) {
 	a := Algorithm{c, unhex(v.Iv), len(v.Tag) / 2}
 	aads := [][]byte{unhex(v.Aad)}
-	_, plaintext, ok := decrypt(t, a, unhex(v.Key), unhex(v.Tag), aads, unhex(v.Ct))
+	plaintext, ok := decrypt(t, a, unhex(v.Key), unhex(v.Tag), aads, unhex(v.Ct))
 	if ok != (v.Result == "valid") || ok && hex.EncodeToString(plaintext) != v.Msg {
 		t.Errorf("%v %d (%s, %s): %x, %v", c, v.TcID, v.Comment, v.Result, plaintext, ok)
 	}
