@@ -111,7 +111,9 @@ func (c *conn) next() (packet, error) {
 			return packet{}, err
 		}
 	}
-	c.wait(c.server.conf.Read)
+	if !c.buffered() {
+		c.wait(c.server.conf.Read)
+	}
 	if _, err := io.ReadFull(c.in, c.head[:]); err != nil {
 		return packet{}, cut(err)
 	}
@@ -127,6 +129,16 @@ func (c *conn) next() (packet, error) {
 		return packet{}, cut(err)
 	}
 	return packet{code: code, data: data}, nil
+}
+
+// buffered reports whether the next packet has come as a whole. Most of them
+// come many at a time, and a deadline for each costs more than reading it.
+func (c *conn) buffered() bool {
+	if c.in.Buffered() < len(c.head) {
+		return false
+	}
+	head, _ := c.in.Peek(len(c.head)) // they are there
+	return uint64(c.in.Buffered()) >= 4+uint64(binary.BigEndian.Uint32(head))
 }
 
 // room returns n bytes to read a packet into.

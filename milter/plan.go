@@ -221,12 +221,17 @@ func (es fieldEdits) packets(h message.Header) []byte {
 	const change = byte(milterlib.ActChangeHeader)
 	var out []byte
 	for _, e := range es {
-		n := len(h.All(e.name))
+		there := h.All(e.name)
+		n := len(there)
 		doomed := slices.Clone(e.drops)
 		if e.set != nil {
-			if n == 0 || !slices.Contains(e.drops, 1) {
+			// What it says already need not be said: every edit has Postfix go
+			// through its queue file.
+			value := wireValue(e.set.Value())
+			same := n > 0 && wireValue(there[0].Value()) == value
+			if !same && (n == 0 || !slices.Contains(e.drops, 1)) {
 				// Where there is none this adds it at the end of the header.
-				out = appendField(out, change, 1, e.name, wireValue(e.set.Value()))
+				out = appendField(out, change, 1, e.name, value)
 			}
 			for i := 2; i <= n; i++ {
 				doomed = append(doomed, i)
