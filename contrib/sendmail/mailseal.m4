@@ -7,7 +7,7 @@ dnl
 dnl and on FreeBSD, whose sockets are elsewhere:
 dnl
 dnl     define(`MAILSEAL_SOCKET', `local:/var/run/mailseal/milter.sock')dnl
-dnl     include(`/usr/local/share/mailseal/mailseal.m4')dnl
+dnl     include(`/usr/local/share/examples/mailseal/sendmail/mailseal.m4')dnl
 dnl
 dnl Then make sendmail.cf anew and restart sendmail: doc/sendmail.md.
 dnl
