@@ -255,7 +255,7 @@ func takeApart(t testing.TB, object []byte) *parts {
 		if _, err := r.Next(); err != nil {
 			t.Fatal(err)
 		}
-		return must(r.Raw(1 << 20))
+		return must(r.Raw(1 << 28))
 	}
 	enter := func() {
 		if _, err := r.Next(); err != nil || r.Enter() != nil {
@@ -274,7 +274,7 @@ func takeApart(t testing.TB, object []byte) *parts {
 		if _, err := r.Next(); err == io.EOF {
 			break
 		}
-		p.recipients = append(p.recipients, must(r.Raw(1<<20)))
+		p.recipients = append(p.recipients, must(r.Raw(1<<28)))
 	}
 	r.Leave()
 	enter()
@@ -282,10 +282,10 @@ func takeApart(t testing.TB, object []byte) *parts {
 	r.Leave()
 	if h, err := r.Next(); err == nil {
 		if h.Tag == ber.Context(1) {
-			p.attributes = must(r.Raw(1 << 20))
+			p.attributes = must(r.Raw(1 << 28))
 			r.Next()
 		}
-		p.tag = must(r.Raw(1 << 20))
+		p.tag = must(r.Raw(1 << 28))
 	}
 	return p
 }

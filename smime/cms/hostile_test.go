@@ -64,8 +64,8 @@ func berShell(rest []byte) []byte {
 		tlv(der.SET, syntax.Algorithm(syntax.SHA256, nil)), rest)
 }
 
-// The shapes that end or stall the known libraries. Whatever the answer is, it comes at once.
-func TestHostile(t *testing.T) {
+// hostileShapes are what ends or stalls the known libraries.
+func hostileShapes() map[string][]byte {
 	repeat := func(s string, n int) []byte {
 		if n > 1_000_000 {
 			n /= slowness // the largest shapes only show that size does not matter
@@ -103,7 +103,12 @@ func TestHostile(t *testing.T) {
 			shapes["tiny headers "+unit+" of "+string(rune('0'+size/24))] = repeat(unit, size)[:size]
 		}
 	}
-	for name, in := range shapes {
+	return shapes
+}
+
+// Whatever the answer is, it comes at once.
+func TestHostile(t *testing.T) {
+	for name, in := range hostileShapes() {
 		// Buffers, what a limit allows to be kept, and the nodes of ber.DER: all of it constant.
 		cheaply(t, name, 16<<20, func() {
 			signed, described := everything(in)
