@@ -192,6 +192,9 @@ func (h *Host) Count(recipient string) int {
 	return n
 }
 
+// Mails are all that have come to the next hop of a domain.
+func (h *Host) Mails(domain string) []mtarig.Mail { return h.sinks[domain].Mails() }
+
 func (h *Host) sink(recipient string) *mtarig.Sink {
 	_, domain, _ := strings.Cut(recipient, "@")
 	if s, ok := h.sinks[domain]; ok {
