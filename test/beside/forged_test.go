@@ -82,6 +82,9 @@ func TestForgedResults(t *testing.T) {
 					extra = append(extra, "RemoveARAll yes", "RemoveARFrom "+daemon.AuthservID)
 				}
 				h := receiving(t, setup, daemon.Settings{Trust: p.Roots()}, true, extra...)
+				if removes {
+					h.Reload(t, func(*daemon.Settings) {}) // and it is all the same
+				}
 				for name, m := range mails {
 					want := []string{"smime=none"}
 					if m.dkim != "" {

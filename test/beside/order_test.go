@@ -12,6 +12,7 @@ import (
 	"mailseal/test/daemon"
 	"mailseal/test/host"
 	"mailseal/test/peers"
+	"mailseal/test/rig"
 	"mailseal/test/wire"
 )
 
@@ -20,29 +21,35 @@ type sample struct {
 	name         string
 	fields, body string
 	says         string
+	twice        bool // From says its address in the name too, without quotes
 }
 
 var samples = []sample{
-	{"plain", "", wire.Text("Hello,", ".", "From here", "trailing  "), "Hello,"},
+	{name: "plain", body: wire.Text("Hello,", ".", "From here", "trailing  "), says: "Hello,"},
+	{name: "From as many write it in Japan", body: wire.Text("Hello,"), says: "Hello,", twice: true},
 	{
-		"8 bit and long lines", "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n",
-		wire.Text("Grüße  ", strings.Repeat("日本語", 700), "."), "R3LDvMOfZSAg", // in base64
+		name: "8 bit and long lines", fields: "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n",
+		body: wire.Text("Grüße  ", strings.Repeat("日本語", 700), "."), says: "R3LDvMOfZSAg", // in base64
 	},
 	{
-		"attachments", "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=outer\r\n",
-		wire.Text("--outer", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit", "", "見てください。",
+		name: "attachments", fields: "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=outer\r\n",
+		body: wire.Text("--outer", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit", "", "見てください。",
 			"--outer", "Content-Type: application/pdf; name=a.pdf", "Content-Disposition: attachment; filename=a.pdf", "Content-Transfer-Encoding: base64", "") +
 			strings.Repeat(strings.Repeat("QUJD", 19)+"\r\n", 300) + wire.Text("--outer--"),
-		"filename=a.pdf",
+		says: "filename=a.pdf",
 	},
 	{
-		"iso-2022-jp", "X-Folded: one\r\n two\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n",
-		wire.Text("\x1b$BF|K\\8l\x1b(B"), "\x1b$BF|K\\8l\x1b(B",
+		name: "iso-2022-jp", fields: "X-Folded: one\r\n two\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n",
+		body: wire.Text("\x1b$BF|K\\8l\x1b(B"), says: "\x1b$BF|K\\8l\x1b(B",
 	},
 }
 
 func (s sample) mail(to string) mtarig.Mail {
-	head := wire.Text("From: "+alice, "To: "+to, "Date: Sun, 22 Nov 2026 12:00:00 +0900", "Message-ID: <"+to+">", "Subject: "+s.name)
+	from := alice
+	if s.twice {
+		from = alice + " <" + alice + ">"
+	}
+	head := wire.Text("From: "+from, "To: "+to, "Date: Sun, 22 Nov 2026 12:00:00 +0900", "Message-ID: <"+to+">", "Subject: "+s.name)
 	return mtarig.Mail{From: alice, To: []string{to}, Args: []string{"BODY=8BITMIME"}, Data: []byte(head + s.fields + "\r\n" + s.body)}
 }
 
@@ -71,7 +78,9 @@ func TestBothSignatures(t *testing.T) {
 								t.Fatal(err)
 							}
 							got := receiver.Arrived(t, m.To[0]).Data
-							holds(t, got, turned)
+							// sendmail puts such a name in quotes when it hands the
+							// mail on, which is after every milter.
+							holds(t, got, turned || s.twice && near.MTA == rig.Sendmail)
 							if r, err := openssl.Verify(got); err != nil {
 								t.Errorf("%s: %v", m.To[0], err)
 							} else if !strings.Contains(string(r.Content), s.says) {
@@ -85,11 +94,12 @@ func TestBothSignatures(t *testing.T) {
 	}
 }
 
-// holds checks the two results.
-func holds(t *testing.T, mail []byte, turned bool) {
+// holds checks the two results: ours is good, OpenDKIM's is unless it had to
+// break.
+func holds(t *testing.T, mail []byte, broken bool) {
 	t.Helper()
 	dkim := "dkim=pass"
-	if turned {
+	if broken {
 		dkim = "dkim=fail"
 	}
 	rs := results(mail)
