@@ -118,7 +118,11 @@ func (h mailHost) follow() error {
 	if err != nil {
 		return fmt.Errorf("set up the host: %w", err)
 	}
-	if err := r.follow(blocks); err != nil {
+	if err = r.follow(blocks); err == nil {
+		out, err = r.shell(h.after)
+		fmt.Print(out)
+	}
+	if err != nil {
 		log, _ := os.ReadFile(mailLog)
 		return fmt.Errorf("%w\n%s:\n%s", err, mailLog, log)
 	}

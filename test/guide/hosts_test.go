@@ -8,6 +8,7 @@ type mailHost struct {
 	guide string                     // its name in doc
 	tools func(t mtarig.Tools) error // what is missing, nil when it can run
 	setup string                     // shell commands; $hostname is set
+	after string                     // what is tried with contrib when the guide is done
 }
 
 const hostname = "mx.example.jp"
@@ -41,6 +42,33 @@ cp /etc/hosts /etc/services /etc/nsswitch.conf /etc/host.conf /var/spool/postfix
 # Postfix waits before it reads a file that has only just changed.
 touch -d '1 hour ago' main.cf master.cf dynamicmaps.cf
 postfix start
+`, after: `
+# The files of contrib in the place of what the guide has set.
+postconf -X mailseal smtpd_milters mua_milters non_smtpd_milters milter_default_action
+postconf -MX smtp/inet submission/inet
+cat contrib/postfix/main.cf >> /etc/postfix/main.cf
+cat contrib/postfix/master.cf >> /etc/postfix/master.cf
+accepted() {
+	{ postconf -n; postconf -M; postfix check; } 2>&1 | tee /tmp/accepted | grep -v -e warning: -e fatal: >/dev/null
+	! grep -e warning: -e fatal: /tmp/accepted
+}
+accepted
+[ "$(postconf -xh mua_milters)" = "$(postconf -xh non_smtpd_milters)" ]
+[ "$(postconf -Ph submissions/inet/smtpd_milters)" = '$mua_milters' ]
+postfix reload
+sendmail -i -f anna@example.jp bob@example.jp < /root/hello.txt
+n=0
+until [ "$(grep -c ': signed .*from=anna@example.jp .*client=localhost' /var/log/mail.log)" = 2 ]; do
+	n=$((n + 1))
+	[ $n -lt 600 ]
+	sleep 0.1
+done
+# And those for OpenDKIM.
+sed -i -e '/^smtpd_milters/d' -e '/^mua_milters/d' /etc/postfix/main.cf
+sed -i -E 's/^#(before|opendkim|smtpd_milters|mua_milters)( =)/\1\2/' /etc/postfix/main.cf
+accepted
+postconf -xh smtpd_milters | grep 'before.sock.*opendkim.sock.*milter.sock'
+postconf -xh non_smtpd_milters | grep 'milter.sock.*opendkim.sock'
 `}
 
 var sendmailHost = mailHost{guide: "sendmail.md", tools: mtarig.Tools.Sendmail, setup: common + `
@@ -76,4 +104,19 @@ makemap hash access < access
 newaliases
 /usr/sbin/sendmail -bd -q10m
 /usr/sbin/sendmail -Ac -q10m
+`, after: "cat > /tmp/opendkim.m4 <<'E'\nINPUT_MAIL_FILTER(`opendkim', `S=local:/run/opendkim.sock, F=T')dnl\nE\n" + `
+# The lines for OpenDKIM, as the guide shows them.
+mkdir /tmp/beside
+sed -n '/^define(.MAILSEAL_BEFORE_SOCKET/,/Name=local/p' doc/sendmail.md | sed 's,/etc/mail/m4/opendkim.m4,/tmp/opendkim.m4,' > /tmp/beside/lines
+[ $(wc -l < /tmp/beside/lines) = 6 ]
+sed -e '/^DAEMON_OPTIONS/d' -e '/mailseal.m4/d' -e '/^MAILER_DEFINITIONS/{
+r /tmp/beside/lines
+N
+}' /etc/mail/sendmail.mc > /tmp/beside/sendmail.mc
+m4 /tmp/beside/sendmail.mc > /tmp/beside/sendmail.cf
+grep -e '^Xmailseal-before, S=local:/run/mailseal/before.sock, F=T' /tmp/beside/sendmail.cf
+grep -e '^O DaemonPortOptions=.*InputMailFilters=mailseal-before;opendkim;mailseal' /tmp/beside/sendmail.cf
+grep -e '^O InputMailFilters=mailseal, opendkim' /tmp/beside/sendmail.cf
+/usr/sbin/sendmail -C /tmp/beside/sendmail.cf -bv bob 2>&1 | tee /tmp/beside/out | grep deliverable
+! grep -i -e error -e warning /tmp/beside/out
 `}
