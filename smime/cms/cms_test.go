@@ -66,7 +66,7 @@ func issue(name string, key crypto.Signer, issuer *identity) identity {
 		Subject:      pkix.Name{CommonName: name, Organization: []string{"Example"}},
 		NotBefore:    time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
 		NotAfter:     time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
+		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement,
 		SubjectKeyId: ski,
 
 		EmailAddresses: []string{name + "@example.jp"},
