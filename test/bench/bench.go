@@ -15,7 +15,6 @@ import (
 
 // A bench is all that runs while it measures.
 type bench struct {
-	ctx      context.Context
 	options  options
 	progress io.Writer
 
@@ -34,9 +33,9 @@ type bench struct {
 }
 
 // newBench makes what measuring needs, and starts nothing but the sink.
-func newBench(ctx context.Context, o options, progress io.Writer) (*bench, error) {
+func newBench(o options, progress io.Writer) (*bench, error) {
 	b := &bench{
-		ctx: ctx, options: o, progress: progress, tools: mtarig.Find(o.tree),
+		options: o, progress: progress, tools: mtarig.Find(o.tree),
 		sockets: map[milterKey]mtarig.Milter{}, milters: map[milterKey]*process{}, pids: map[int]bool{}, stands: map[standKey]*stand{},
 		rates: map[cell]float64{}, results: newResults(),
 	}
@@ -66,17 +65,17 @@ func newBench(ctx context.Context, o options, progress io.Writer) (*bench, error
 }
 
 // measure takes all rounds.
-func (b *bench) measure() error {
+func (b *bench) measure(ctx context.Context) error {
 	b.say("starting MTAs and milters for %d measurements", len(b.cells))
 	if err := b.start(); err != nil {
 		return err
 	}
-	if err := b.check(); err != nil {
+	if err := b.check(ctx); err != nil {
 		return err
 	}
 	b.say("finding out how many mails a measurement takes")
 	for _, c := range b.cells {
-		if _, err := b.one(c, few(c)); err != nil {
+		if _, err := b.one(ctx, c, few(c)); err != nil {
 			return err
 		}
 	}
@@ -84,14 +83,14 @@ func (b *bench) measure() error {
 	for round := range b.options.rounds {
 		b.say("round %d of %d%s", round+1, b.options.rounds, left(time.Since(begun), round, b.options.rounds))
 		for _, c := range b.cells {
-			s, err := b.one(c, enough(c, b.rates[c], b.options.run))
+			s, err := b.one(ctx, c, enough(c, b.rates[c], b.options.run))
 			if err != nil {
 				return err
 			}
 			b.results.add(c, s)
 		}
 	}
-	if err := b.check(); err != nil {
+	if err := b.check(ctx); err != nil {
 		return err
 	}
 	for k, p := range b.milters {
@@ -136,11 +135,11 @@ func (b *bench) eachStand(do func(*stand) error) error {
 }
 
 // check looks at one mail from each stand.
-func (b *bench) check() error {
+func (b *bench) check(ctx context.Context) error {
 	b.say("looking at a mail from each")
 	for k, s := range b.stands {
-		if b.ctx.Err() != nil {
-			return b.ctx.Err()
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err := s.check(b.material, b.sink); err != nil {
 			return fmt.Errorf("%v: %w", k, err)
@@ -150,11 +149,11 @@ func (b *bench) check() error {
 }
 
 // one takes one measurement.
-func (b *bench) one(c cell, n int) (sent, error) {
-	if b.ctx.Err() != nil {
-		return sent{}, b.ctx.Err()
+func (b *bench) one(ctx context.Context, c cell, n int) (sent, error) {
+	if ctx.Err() != nil {
+		return sent{}, ctx.Err()
 	}
-	s, err := b.measureOn(b.stands[c.stand()], c, n)
+	s, err := b.measureOn(ctx, b.stands[c.stand()], c, n)
 	if err != nil {
 		return s, fmt.Errorf("%v: %w", c, err)
 	}

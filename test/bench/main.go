@@ -101,7 +101,7 @@ func inside(o options) error {
 
 // run measures and writes the tables.
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
-	b, err := newBench(ctx, o, stderr)
+	b, err := newBench(o, stderr)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 			err = e
 		}
 	}()
-	if err := b.measure(); err != nil {
+	if err := b.measure(ctx); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted: %w", ctx.Err())
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -41,8 +42,8 @@ func (s *stand) cpu(milters map[int]bool) (spent sent, err error) {
 	return spent, err
 }
 
-// measure sends n mails and counts them.
-func (b *bench) measureOn(s *stand, c cell, n int) (sent, error) {
+// measureOn sends n mails and counts them.
+func (b *bench) measureOn(ctx context.Context, s *stand, c cell, n int) (sent, error) {
 	if s.milter != nil {
 		if err := s.milter.skip(); err != nil {
 			return sent{}, err
@@ -52,7 +53,7 @@ func (b *bench) measureOn(s *stand, c cell, n int) (sent, error) {
 	if err != nil {
 		return sent{}, err
 	}
-	source, err := b.tools.SMTPSource(b.ctx, "-s", strconv.Itoa(c.sessions), "-m", strconv.Itoa(n),
+	source, err := b.tools.SMTPSource(ctx, "-s", strconv.Itoa(c.sessions), "-m", strconv.Itoa(n),
 		"-f", s.setup.from(), "-t", far, "-F", b.material.mail(c.size, s.setup.signed), s.mta.Addr())
 	if err != nil {
 		return sent{}, err
