@@ -51,6 +51,9 @@ type daemon struct {
 	server *milter.Server
 	before *before // nil: we do not stand before other milters
 	lns    []net.Listener
+	// signers is how many identities the configuration in use has. It belongs
+	// to reload.
+	signers int
 
 	counting *counting
 }
@@ -62,7 +65,7 @@ func newDaemon(f milterFlags, env Env) (_ *daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d.conf = p.conf
+	d.conf, d.signers = p.conf, len(p.identities)
 	if err := d.openLog(env); err != nil {
 		return nil, err
 	}
@@ -215,6 +218,9 @@ func (d *daemon) reload() {
 	defer d.tell("READY=1")
 	p, err := d.load()
 	if err == nil {
+		err = d.vanished(p)
+	}
+	if err == nil {
 		handler, gerr := p.gateway(d.conf.State, d.log)
 		if err = gerr; err == nil {
 			d.server.SetHandler(handler)
@@ -234,8 +240,20 @@ func (d *daemon) reload() {
 		d.log.Warn("restart to change", "keys", keys)
 	}
 	d.counting.Identities(p.identities)
+	d.signers = len(p.identities)
 	d.level.Set(p.conf.Log.Level)
 	d.log.Info("reloaded", "config", d.flags.config, "identities", len(p.identities), "anchors", len(p.anchors))
+}
+
+// vanished is an error when there were identities and are none: that is how a
+// folder looks which is not mounted, and all mail would leave unsigned until
+// somebody notices.
+func (d *daemon) vanished(p *parts) error {
+	if len(p.identities) > 0 || d.signers == 0 || !p.conf.SMIME.Sign {
+		return nil
+	}
+	return fail(exConfig, p.conf.At("smime.identities",
+		fmt.Errorf("no identity is left in %s; to sign no more, set sign = false or restart", p.conf.SMIME.Identities)))
 }
 
 // fixed are the keys that differ and are read at the start only.

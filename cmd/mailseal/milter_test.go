@@ -241,6 +241,36 @@ func TestMilter(t *testing.T) {
 	}
 }
 
+// TestIdentitiesVanished: a folder that was not empty before is not believed to
+// be empty, unless nothing is to be signed any more.
+func TestIdentitiesVanished(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	name := house(t)
+	dir := filepath.Dir(name)
+	r := start(t, name, nil)
+	r.log.await("listening")
+	files, err := filepath.Glob(filepath.Join(dir, "ids/*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.again <- syscall.SIGHUP
+	r.log.await("kept the old configuration", "no identity is left in "+filepath.Join(dir, "ids"))
+	if a, ct := mail(t, filepath.Join(dir, "milter.sock")); a != 'a' || !strings.Contains(ct, "multipart/signed") {
+		t.Errorf("answer %c, Content-Type %q", a, ct)
+	}
+	rewrite(t, name, `trust = ["ca.pem"]`, "trust = [\"ca.pem\"]\nsign = false")
+	r.again <- syscall.SIGHUP
+	r.log.await("reloaded", "identities=0")
+	if err := r.end(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
 // TestRefused: what keeps the daemon from starting is said with its place.
 func TestRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
