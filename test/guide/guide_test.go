@@ -52,7 +52,7 @@ func TestGuides(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), daemon.Patience)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*daemon.Patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "unshare", append(unshared, self)...)
 			cmd.Dir = rig.Root(t)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	commandTimeout = time.Minute
+	commandTimeout = 2 * time.Minute
 	againTimeout   = time.Minute // a moment is usual
 	againPause     = 50 * time.Millisecond
 )
@@ -33,8 +33,9 @@ type standIn struct {
 
 // follow does what the blocks say, one after another.
 func (r *runner) follow(blocks []block) error {
+	start := time.Now()
 	for _, b := range blocks {
-		fmt.Printf("--- line %d, %s\n%s", b.line, b.info, b.text)
+		fmt.Printf("--- %.1f s, line %d, %s\n%s", time.Since(start).Seconds(), b.line, b.info, b.text)
 		if err := r.step(b); err != nil {
 			return fmt.Errorf("line %d, block %q: %w", b.line, b.info, err)
 		}
