@@ -46,52 +46,48 @@ func (f *fixed) ReadAt(p []byte, off int64) (int, error) {
 }
 func (f *fixed) Close() error { return nil }
 
-// BenchmarkEnvelopeRatio runs encrypting and decrypting beside RSA-2048 and the library's cipher on the whole message in
-// memory.
-func BenchmarkEnvelopeRatio(b *testing.B) {
+// envelopedRatio runs encrypting and decrypting beside RSA-2048 and the library's cipher on the whole message in memory.
+func envelopedRatio(b *testing.B, plaintext []byte) {
 	id := rsa2048()
 	key, public := id.key.(*rsa.PrivateKey), id.cert.PublicKey.(*rsa.PublicKey)
-	eachSize(b, func(b *testing.B, plaintext []byte) {
-		out := make([]byte, len(plaintext)+64)
-		for _, c := range []content.Cipher{content.AES256CBC, content.AES256GCM} {
-			e := Encryption{To: []recipient.To{id.recipient()}, Cipher: c}
-			cek := make([]byte, c.KeySize())
-			wrapped := must(rsa.EncryptPKCS1v15(rand.Reader, public, cek))
-			text := floorSeal(c, cek, bytes.Clone(out), plaintext)
-			encryptFloor := func() {
+	out := make([]byte, len(plaintext)+64)
+	for _, c := range []content.Cipher{content.AES256CBC, content.AES256GCM} {
+		e := Encryption{To: []recipient.To{id.recipient()}, Cipher: c}
+		cek := make([]byte, c.KeySize())
+		wrapped := must(rsa.EncryptPKCS1v15(rand.Reader, public, cek))
+		text := floorSeal(c, cek, bytes.Clone(out), plaintext)
+		b.Run("encrypt "+c.String(), func(b *testing.B) {
+			byturns.Compare(b, func() {
 				must(rsa.EncryptPKCS1v15(rand.Reader, public, cek))
 				floorSeal(c, cek, out, plaintext)
-			}
-			decryptFloor := func() {
-				if rsa.DecryptPKCS1v15SessionKey(rand.Reader, key, wrapped, cek) != nil || !floorOpen(c, cek, out, text) {
-					b.Fatal("floor does not decrypt")
+			}, func() {
+				if err := Encrypt(io.Discard, bytes.NewReader(plaintext), int64(len(plaintext)), e); err != nil {
+					b.Fatal(err)
 				}
-			}
-			for _, known := range []bool{true, false} {
-				encoding := map[bool]string{true: " DER", false: " BER"}[known]
-				size := map[bool]int64{true: int64(len(plaintext)), false: -1}[known]
-				object := encrypted(b, plaintext, known, e)
-				b.Run("encrypt "+c.String()+encoding, func(b *testing.B) {
-					byturns.Compare(b, encryptFloor, func() {
-						if err := Encrypt(io.Discard, bytes.NewReader(plaintext), size, e); err != nil {
-							b.Fatal(err)
-						}
-					})
-				})
-				b.Run("decrypt "+c.String()+encoding, func(b *testing.B) {
-					byturns.Compare(b, decryptFloor, func() {
-						e, err := ReadEnveloped(bytes.NewReader(object), ReadEnvelopedOptions{
-							Keys:  []recipient.Key{id.opener()},
-							Spool: func() (Spool, error) { return &fixed{b: out}, nil },
-						})
-						if err != nil || e.Content.Size() != int64(len(plaintext)) {
-							b.Fatal(err)
-						}
-					})
-				})
+			})
+		})
+		decryptFloor := func() {
+			if rsa.DecryptPKCS1v15SessionKey(rand.Reader, key, wrapped, cek) != nil || !floorOpen(c, cek, out, text) {
+				b.Fatal("floor does not decrypt")
 			}
 		}
+		for _, known := range []bool{true, false} {
+			object := encrypted(b, plaintext, known, e)
+			b.Run("decrypt "+c.String()+map[bool]string{true: " DER", false: " BER"}[known], func(b *testing.B) {
+				byturns.Compare(b, decryptFloor, func() { decryptOnce(b, object, out, len(plaintext)) })
+			})
+		}
+	}
+}
+
+func decryptOnce(b *testing.B, object, out []byte, size int) {
+	e, err := ReadEnveloped(bytes.NewReader(object), ReadEnvelopedOptions{
+		Keys:  []recipient.Key{rsa2048().opener()},
+		Spool: func() (Spool, error) { return &fixed{b: out}, nil },
 	})
+	if err != nil || e.Content.Size() != int64(size) {
+		b.Fatal(err)
+	}
 }
 
 // floorSeal encrypts into out, floorOpen decrypts.

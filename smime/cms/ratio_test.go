@@ -52,6 +52,7 @@ func BenchmarkRatio(b *testing.B) {
 		} {
 			b.Run(op.name, func(b *testing.B) { byturns.Compare(b, floors[op.floor], op.run) })
 		}
+		envelopedRatio(b, content)
 	})
 }
 
