@@ -101,6 +101,7 @@ func inside(o options) error {
 
 // run measures and writes the tables.
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+	conditions := words(o.dir) + "; " + load()
 	b, err := newBench(o, stderr)
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		}
 		return err
 	}
-	table := b.results.render(o.rounds, words(o.dir))
+	table := b.results.render(o.rounds, conditions)
 	if o.out == "" {
 		_, err := io.WriteString(stdout, table)
 		return err

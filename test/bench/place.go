@@ -25,7 +25,7 @@ func again(self string, args []string) error {
 	return syscall.Exec(unshare, argv, os.Environ())
 }
 
-// words says what a folder is.
+// words says what a folder is made of.
 func words(dir string) string {
 	mounts, _ := os.ReadFile("/proc/mounts") // none on systems without
 	for line := range strings.Lines(string(mounts)) {
@@ -34,4 +34,11 @@ func words(dir string) string {
 		}
 	}
 	return "queues and spools on a disk, which the figures then tell of too"
+}
+
+// load is how busy the machine is, in the kernel's own figure: 0 is idle.
+func load() string {
+	b, _ := os.ReadFile("/proc/loadavg") // none on systems without
+	first, _, _ := strings.Cut(string(b), " ")
+	return "load average before " + first
 }

@@ -82,9 +82,9 @@ func (s shape) String() string {
 }
 
 // render writes the tables. What was not measured is left out or empty.
-func (r results) render(rounds int, place string) string {
+func (r results) render(rounds int, conditions string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; medians of %d rounds; %s.\n", report.Machine(), rounds, place)
+	fmt.Fprintf(&b, "%s; medians of %d rounds; %s.\n", report.Machine(), rounds, conditions)
 	r.renderGoals(&b)
 	for _, mta := range mtas {
 		for _, network := range networks {
