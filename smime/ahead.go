@@ -87,7 +87,7 @@ func (p *passage) size() int64 { return p.before.Size() + p.span.to - p.span.fro
 
 func (p *passage) WriteTo(w io.Writer) (int64, error) {
 	out := newOutlet(w, p.size())
-	before := content{body: p.before, check: p.check}
+	before := stream{body: p.before, check: p.check}
 	err := before.put(out)
 	if err == nil {
 		t := &tap{Body: p.body, next: p.span.from, to: p.span.to, put: func(b []byte) error { return out.checked(b, p.check) }}

@@ -10,20 +10,20 @@ import (
 	"mailseal/internal/message"
 )
 
-// content is a body on its way to the one who hashes it: each block is checked
+// A stream is a body on its way to the one who hashes it: each block is checked
 // and handed on where it lies. It is read once, by WriteTo as io.Copy calls it.
-type content struct {
+type stream struct {
 	io.Reader // for who does not
 	body      message.Body
 	check     func([]byte) error // may be nil; its error ends the reading
 }
 
-func newContent(b message.Body, check func([]byte) error) *content {
-	return &content{body: b, check: check, Reader: &checkedReader{message.NewReader(b), check}}
+func newStream(b message.Body, check func([]byte) error) *stream {
+	return &stream{body: b, check: check, Reader: &checkedReader{message.NewReader(b), check}}
 }
 
 // WriteTo writes the body to w.
-func (c *content) WriteTo(w io.Writer) (n int64, err error) {
+func (c *stream) WriteTo(w io.Writer) (n int64, err error) {
 	out := newOutlet(w, c.body.Size())
 	err = errPanicked // unless put returns
 	defer func() { n, err = out.written, out.close(err) }()
@@ -35,7 +35,7 @@ func (c *content) WriteTo(w io.Writer) (n int64, err error) {
 // the reading of one, panics.
 var errPanicked = errors.New("panic while reading")
 
-func (c *content) put(out *outlet) error {
+func (c *stream) put(out *outlet) error {
 	b := blockPool.Get().(*block)
 	defer blockPool.Put(b)
 	for r := message.NewReader(c.body); ; {

@@ -40,24 +40,24 @@ func TestContentIsWrittenWhole(t *testing.T) {
 		body := message.Bytes(data)
 		var w limited
 		w.most = size
-		if n, err := io.Copy(&w, newContent(body, nil)); err != nil || n != int64(size) || !bytes.Equal(w.Bytes(), data) {
+		if n, err := io.Copy(&w, newStream(body, nil)); err != nil || n != int64(size) || !bytes.Equal(w.Bytes(), data) {
 			t.Errorf("%d bytes: %d written, %v", size, n, err)
 		}
-		got, err := io.ReadAll(struct{ io.Reader }{newContent(body, nil)})
+		got, err := io.ReadAll(struct{ io.Reader }{newStream(body, nil)})
 		if err != nil || !bytes.Equal(got, data) {
 			t.Errorf("%d bytes: %d read, %v", size, len(got), err)
 		}
 		if size == 0 {
 			continue
 		}
-		if _, err := io.Copy(&limited{most: size - 1}, newContent(body, nil)); !errors.Is(err, errTest) {
+		if _, err := io.Copy(&limited{most: size - 1}, newStream(body, nil)); !errors.Is(err, errTest) {
 			t.Errorf("%d bytes: a writer that fails: %v", size, err)
 		}
 		check := func(p []byte) error { return errTest }
-		if _, err := io.Copy(io.Discard, newContent(body, check)); !errors.Is(err, errTest) {
+		if _, err := io.Copy(io.Discard, newStream(body, check)); !errors.Is(err, errTest) {
 			t.Errorf("%d bytes: a check that fails: %v", size, err)
 		}
-		if _, err := io.ReadAll(struct{ io.Reader }{newContent(body, check)}); !errors.Is(err, errTest) {
+		if _, err := io.ReadAll(struct{ io.Reader }{newStream(body, check)}); !errors.Is(err, errTest) {
 			t.Errorf("%d bytes: a check that fails a reader: %v", size, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestPanicOfTheWriterGoesOffWhereItIsRecovered(t *testing.T) {
 			t.Errorf("recovered %v", v)
 		}
 	}()
-	io.Copy(&limited{most: queueFrom / 2, panic: true}, newContent(message.Bytes(make([]byte, 2*queueFrom)), nil))
+	io.Copy(&limited{most: queueFrom / 2, panic: true}, newStream(message.Bytes(make([]byte, 2*queueFrom)), nil))
 	t.Error("nothing happened")
 }
 
@@ -88,6 +88,6 @@ func TestPanicOfTheReaderLeavesNoGoroutine(t *testing.T) {
 		}
 		return nil
 	}
-	io.Copy(io.Discard, newContent(message.Bytes(make([]byte, 2*queueFrom)), check))
+	io.Copy(io.Discard, newStream(message.Bytes(make([]byte, 2*queueFrom)), check))
 	t.Error("nothing happened")
 }

@@ -271,7 +271,7 @@ var errFaults = errors.New("content needs to be encoded")
 
 // through calls f with the entity's bytes, checked.
 func (c *check) through(e message.Body, f func(r io.Reader, size int64) error) error {
-	err := f(newContent(e, c.block), e.Size())
+	err := f(newStream(e, c.block), e.Size())
 	if err == nil && c.scan.Finish()&c.mask != 0 {
 		return errFaults
 	}

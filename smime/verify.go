@@ -168,7 +168,7 @@ func (r *Report) signers(b message.Body, root *message.Part, f finding, known []
 		return nil
 	}
 	if f.kind == SignedDetached && f.problem == nil && !f.hashed {
-		if err := f.signed.DigestContent(newContent(f.content.Raw(b), nil)); err != nil {
+		if err := f.signed.DigestContent(newStream(f.content.Raw(b), nil)); err != nil {
 			return err
 		}
 	}
