@@ -1,5 +1,7 @@
 //go:build unix
 
+//lint:file-ignore SA1019 PKCS #1 v1.5 is what every client reads, so it is the floor
+
 package cms
 
 import (
