@@ -3,6 +3,7 @@ package milter
 import (
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 type SocketOptions struct {
 	Mode  fs.FileMode // zero: 0660
 	Group string      // name or number; "" leaves it to the folder and the process
+	// Log is told of a socket that was removed; nil: nobody.
+	Log *slog.Logger
 }
 
 // ParseSocket reads a socket as milters write it: unix:/path, local:/path,

@@ -2,6 +2,7 @@ package milter
 
 import (
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestParseSocket(t *testing.T) {
@@ -220,6 +222,82 @@ func TestSocketOfSuccessor(t *testing.T) {
 	second.Close()
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("after the last Close: %v", err)
+	}
+}
+
+// A socket that somebody removes comes back, with its rights, and so does one
+// whose folder is away for a while.
+func TestSocketRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "m.sock")
+	log := newLockedBuffer()
+	ln := listenAt(t, path, SocketOptions{Mode: 0o600, Log: slog.New(slog.NewTextHandler(log, nil))})
+	ln.(*unixListener).every = time.Millisecond
+	accepted := make(chan error)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err == nil {
+				c.Close()
+			}
+			accepted <- err
+			if err != nil {
+				return
+			}
+		}
+	}()
+	answers := func() {
+		t.Helper()
+		until := time.Now().Add(testWait)
+		for {
+			c, err := net.Dial("unix", path)
+			if err == nil {
+				c.Close()
+				break
+			}
+			if time.Now().After(until) {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if err := <-accepted; err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	answers()
+	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("made again as %v, %v", info, err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	until := time.Now().Add(testWait)
+	for !strings.Contains(log.String(), "cannot be made") {
+		if time.Now().After(until) {
+			t.Fatalf("log: %s", log)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	answers()
+	if n := strings.Count(log.String(), "has been made again"); n != 2 {
+		t.Errorf("%d sockets made:\n%s", n, log)
+	}
+	ln.Close()
+	if err := <-accepted; err == nil {
+		t.Error("accepts after Close")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

@@ -143,7 +143,7 @@ func (d *daemon) listen() error {
 	}
 	if len(lns) == 0 {
 		c := d.conf.Milter
-		ln, err := milter.Listen(c.Socket, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup})
+		ln, err := milter.Listen(c.Socket, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup, Log: d.log})
 		if err != nil {
 			return fail(exUnavailable, d.flags.at(d.conf, "milter.socket", err))
 		}
