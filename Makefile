@@ -29,7 +29,7 @@ endif
 help:
 	@echo 'make demo     two organisations exchange signed mail through two private Postfix (root)'
 	@echo 'make test     formatting, vet, staticcheck, unit tests with -race, tests with real MTAs (root)'
-	@echo 'make check    make test with -shuffle, fuzzing, cross builds, go.mod'
+	@echo 'make check    make test with -shuffle and the slow tests, fuzzing, cross builds, go.mod'
 	@echo 'make build    bin/mailseal'
 	@echo 'make install  PREFIX=$(PREFIX), DESTDIR'
 	@echo 'make unit     unit tests alone'
@@ -48,6 +48,7 @@ demo: tools-demo build
 test: tools fmt vet staticcheck unit lean mta
 
 check: TESTFLAGS += -shuffle=on
+check: export MAILSEAL_SLOW = 1
 check: test fuzz cross tidy
 
 # What is missing is installed, and said; nothing is removed or started.
