@@ -28,7 +28,7 @@ type bench struct {
 	stands   map[standKey]*stand
 
 	cells   []cell
-	rates   map[cell]float64 // latest, in mails a second
+	rates   map[cell]float64 // the best so far, in mails a second
 	results results
 }
 
@@ -74,9 +74,11 @@ func (b *bench) measure(ctx context.Context) error {
 		return err
 	}
 	b.say("finding out how many mails a measurement takes")
-	for _, c := range b.cells {
-		if _, err := b.one(ctx, c, few(c)); err != nil {
-			return err
+	for _, share := range []time.Duration{16, 4} {
+		for _, c := range b.cells {
+			if _, err := b.one(ctx, c, enough(c, b.rates[c], b.options.run/share)); err != nil {
+				return err
+			}
 		}
 	}
 	begun := time.Now()
@@ -157,7 +159,7 @@ func (b *bench) one(ctx context.Context, c cell, n int) (sent, error) {
 	if err != nil {
 		return s, fmt.Errorf("%v: %w", c, err)
 	}
-	b.rates[c] = s.rate()
+	b.rates[c] = max(b.rates[c], s.rate())
 	return s, nil
 }
 
@@ -165,14 +167,14 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.progress, "bench: "+format+"\n", args...)
 }
 
-// few is how many mails tell for the first time how fast it goes.
-func few(c cell) int { return 2 * c.sessions }
-
 // enough is how many mails take about as long as wanted, the same number in
-// each session.
+// each session; two where nothing is known yet.
 func enough(c cell, rate float64, want time.Duration) int {
-	each := int(rate*want.Seconds()/float64(c.sessions) + 0.5)
-	return c.sessions * min(max(each, 1), 5000)
+	each := 2
+	if rate > 0 {
+		each = max(int(rate*want.Seconds()/float64(c.sessions)+0.5), 1)
+	}
+	return c.sessions * min(each, 5000)
 }
 
 // left says how long the rest will take.

@@ -68,7 +68,7 @@ func TestEnough(t *testing.T) {
 		sessions int
 		rate     float64
 		want     int
-	}{{1, 1000, 500}, {10, 1000, 500}, {10, 1, 10}, {1, 0.5, 1}, {1, 1e9, 5000}} {
+	}{{1, 1000, 500}, {10, 1000, 500}, {10, 1, 10}, {1, 0.5, 1}, {10, 0, 20}, {1, 1e9, 5000}} {
 		if got := enough(cell{sessions: tt.sessions}, tt.rate, 500*time.Millisecond); got != tt.want {
 			t.Errorf("%d sessions at %v a second: %d mails, want %d", tt.sessions, tt.rate, got, tt.want)
 		}
