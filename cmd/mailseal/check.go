@@ -364,7 +364,9 @@ func warnIdentities(p *parts, now time.Time) (ws []error) {
 		if !serves(c, cert) {
 			warn(id, "none of its addresses (%q) is in local_domains; it will never sign", pki.Addresses(cert))
 		}
-		if why := trust.Unfit(cert); why != "" {
+		if id.Key == nil {
+			warn(id, "its key only decrypts; it will never sign")
+		} else if why := trust.Unfit(cert); why != "" {
 			warn(id, "%s; it will never sign", why)
 		}
 		if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < 2048 {

@@ -21,10 +21,13 @@ type Identities struct {
 }
 
 // NewIdentities takes the identities in the order of their names. An identity
-// serves all addresses of its certificate.
+// serves all addresses of its certificate; one that cannot sign serves none.
 func NewIdentities(all []pki.Identity) *Identities {
 	s := &Identities{byAddress: make(map[mailaddr.Address][]pki.Identity)}
 	for _, id := range all {
+		if id.Key == nil {
+			continue
+		}
 		seen := make(map[mailaddr.Address]bool)
 		for _, text := range pki.Addresses(id.Certificate) {
 			a, err := mailaddr.ParseIA5(text)

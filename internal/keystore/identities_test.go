@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"crypto/ed25519"
 	"crypto/x509"
 	"errors"
 	"testing"
@@ -13,7 +14,8 @@ import (
 func TestFor(t *testing.T) {
 	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
 	id := func(name string, from, to int, addresses ...string) pki.Identity {
-		return pki.Identity{Name: name, Certificate: &x509.Certificate{NotBefore: day(from), NotAfter: day(to), EmailAddresses: addresses}}
+		c := &x509.Certificate{NotBefore: day(from), NotAfter: day(to), EmailAddresses: addresses}
+		return pki.Identity{Name: name, Certificate: c, Key: ed25519.PrivateKey{}}
 	}
 	only := func(id pki.Identity, usage x509.KeyUsage, purpose ...x509.ExtKeyUsage) pki.Identity {
 		id.Certificate.KeyUsage, id.Certificate.ExtKeyUsage = usage, purpose
@@ -27,6 +29,7 @@ func TestFor(t *testing.T) {
 		id("alice-new", 5, 20, "Alice@example.jp", "sales@example.jp"),
 		id("broken", 1, 20, " alice@example.jp", "bob@example.jp "),
 		id("nobody", 1, 20),
+		{Name: "alice-decrypts", Certificate: id("", 6, 20, "alice@example.jp").Certificate},
 	})
 	for _, tt := range []struct {
 		address string

@@ -20,7 +20,7 @@ import (
 // encrypted goes to the library again in a small file of its own, each time
 // with a companion of the kind that it insists on.
 
-// takeApart reads all certificates and all keys that can sign.
+// takeApart reads all certificates and all keys.
 func takeApart(safes []safe, passphrase string) (bundle, error) {
 	var b bundle
 	for _, s := range safes {

@@ -3,9 +3,6 @@ package pki
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -19,17 +16,17 @@ import (
 // A bundle is what a file holds, in its order.
 type bundle struct {
 	certs []*x509.Certificate
-	keys  []crypto.Signer
+	keys  []crypto.PrivateKey
 	// unfit says why a key or certificate was left out, nil when none was.
 	unfit error
 }
 
-// addKey takes a key as parsed. One that cannot sign, as X25519 beside a
-// signing key, is passed over and remembered.
+// addKey takes a key as parsed. One of a kind that is not known is passed over
+// and remembered.
 func (b *bundle) addKey(key any, err error) {
 	if err == nil {
-		var k crypto.Signer
-		if k, err = signer(key); err == nil {
+		var k crypto.PrivateKey
+		if k, err = usable(key); err == nil {
 			b.keys = append(b.keys, k)
 			return
 		}
@@ -40,7 +37,8 @@ func (b *bundle) addKey(key any, err error) {
 }
 
 // ParseIdentity reads PKCS #12, or PEM with key, certificate and chain in any
-// order. A file with several keys gives the one that may sign.
+// order. A file with several keys gives the one that may sign, and all of them
+// as Pairs.
 func ParseIdentity(data, passphrase []byte) (Identity, error) {
 	if len(data) > maxIdentity {
 		return Identity{}, fmt.Errorf("larger than %d bytes; this cannot be an identity", maxIdentity)
@@ -73,38 +71,19 @@ func (b bundle) identity() (Identity, error) {
 	case len(b.certs) == 0:
 		return Identity{}, errors.New("holds no certificate; put key, certificate and chain into one file")
 	}
-	var best Identity
+	var id Identity
 	for _, k := range b.keys {
 		for _, c := range b.certs {
-			if pairs(c, k) && (best.Key == nil || better(c, best.Certificate)) {
-				best = Identity{Certificate: c, Key: k}
+			if pairs(c, k) {
+				id.Pairs = append(id.Pairs, Pair{c, k})
 			}
 		}
 	}
-	if best.Key == nil {
+	if id.choose(); id.Certificate == nil {
 		return Identity{}, errors.New("the key does not belong to any certificate in the file")
 	}
-	best.Chain = chain(best.Certificate, b.certs)
-	return best, nil
-}
-
-// pairs reports whether the certificate is about the key.
-func pairs(c *x509.Certificate, k crypto.Signer) bool {
-	pub, ok := k.Public().(interface{ Equal(crypto.PublicKey) bool })
-	return ok && pub.Equal(c.PublicKey)
-}
-
-// better prefers the certificate that may sign (RFC 8550 section 4.4.2), then
-// the one that lives longer: a renewed one is often appended to the old.
-func better(c, than *x509.Certificate) bool {
-	if a, b := maySign(c), maySign(than); a != b {
-		return a
-	}
-	return c.NotAfter.After(than.NotAfter)
-}
-
-func maySign(c *x509.Certificate) bool {
-	return c.KeyUsage == 0 || c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) != 0
+	id.Chain = chain(id.Certificate, b.certs)
+	return id, nil
 }
 
 // chain orders what is there from the leaf's issuer upwards. A self-signed
@@ -141,20 +120,6 @@ func issued(parent, child *x509.Certificate) bool {
 }
 
 func selfSigned(c *x509.Certificate) bool { return issued(c, c) }
-
-// signer refuses keys that cannot sign, as X25519, and kinds that S/MIME
-// does not know.
-func signer(key any) (crypto.Signer, error) {
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		return k, nil
-	case *ecdsa.PrivateKey:
-		return k, nil
-	case ed25519.PrivateKey:
-		return k, nil
-	}
-	return nil, fmt.Errorf("a key of type %T cannot sign; want RSA, ECDSA or Ed25519", key)
-}
 
 // ReadIdentity reads an identity from a file. Its errors name the file and
 // never hold a byte of a key.

@@ -94,7 +94,7 @@ func pemKey(block *pem.Block, passphrase []byte, work *budget) (any, error) {
 	}
 	switch block.Type {
 	case "PRIVATE KEY":
-		return x509.ParsePKCS8PrivateKey(block.Bytes)
+		return parsePKCS8(block.Bytes)
 	case "RSA PRIVATE KEY":
 		return x509.ParsePKCS1PrivateKey(block.Bytes)
 	case "EC PRIVATE KEY":

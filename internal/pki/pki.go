@@ -30,7 +30,12 @@ type Identity struct {
 	// Files are those that hold its secrets, empty when it was read from bytes.
 	Files       []string
 	Certificate *x509.Certificate
-	Key         crypto.Signer
+	// Key signs. It is nil where no key of the file can, as X25519 and ML-KEM,
+	// which only decrypt.
+	Key crypto.Signer
+	// Pairs are all keys of the file, each with its certificates: mail comes
+	// encrypted to any of them.
+	Pairs []Pair
 	// Chain goes up from the issuer of Certificate and has no self-signed root.
 	Chain []*x509.Certificate
 }
