@@ -47,15 +47,24 @@ func newConn(s *Server, nc net.Conn) *conn {
 		quick()
 		n, err := nc.Read(p)
 		s.stats.received.Add(int64(n))
-		return n, err
+		return n, bare(err)
 	}), readBuffer)
 	c.out.w = writerFunc(func(p []byte) (int, error) {
 		_ = nc.SetWriteDeadline(time.Now().Add(s.conf.Write))
 		n, err := nc.Write(p)
 		s.stats.sent.Add(int64(n))
-		return n, err
+		return n, bare(err)
 	})
 	return c
+}
+
+// bare leaves the addresses out of an error: that of a Unix socket is where it
+// was made, which says nothing to anybody.
+func bare(err error) error {
+	if op := new(net.OpError); errors.As(err, &op) {
+		return op.Err
+	}
+	return err
 }
 
 type readerFunc func([]byte) (int, error)

@@ -208,6 +208,34 @@ func TestStaleSocket(t *testing.T) {
 	reachable(t, listenAt(t, path, SocketOptions{}), path)
 }
 
+// What a connection ends with is told without the place that the socket was
+// made at.
+func TestErrorsAreBare(t *testing.T) {
+	ts := serve(t, accepting())
+	path := filepath.Join(t.TempDir(), "m.sock")
+	ln := listenAt(t, path, SocketOptions{})
+	served := make(chan error, 1)
+	go func() { served <- ts.Serve(ln) }()
+	for n := 0; !strings.Contains(ts.log.String(), "broken pipe"); n++ {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMTA(t, c)
+		m.send(cmdOptNeg, strings.Repeat("\xff", 12))
+		m.Close() // mostly before the answer
+		if n == 10_000 {
+			t.Fatal("all answers were in time")
+		}
+	}
+	ts.logged("answer not sent: write: broken pipe")
+	if log := ts.log.String(); strings.Contains(log, "/.m") {
+		t.Errorf("log: %s", log)
+	}
+	ts.stop()
+	<-served
+}
+
 // The socket of somebody else stays, whatever its name is.
 func TestSocketOfSuccessor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.sock")
