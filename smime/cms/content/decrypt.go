@@ -13,8 +13,8 @@ type Decrypter struct {
 
 	total int64
 	last  [unit]byte // octets that were decrypted
-	buf   []byte     // for who asks for less than a unit
-	rest  []byte     // of buf, to be read
+	buf   []byte     // of ciphertext
+	rest  []byte     // decrypted for who asks for less than a unit
 	err   error
 }
 
@@ -28,30 +28,35 @@ func (a Algorithm) Decrypter(r io.Reader, key []byte) (*Decrypter, error) {
 	return &Decrypter{r: r, engine: e, max: max}, nil
 }
 
-// Read decrypts in p itself.
 func (d *Decrypter) Read(p []byte) (n int, err error) {
 	switch {
 	case d.err != nil:
 		return 0, d.err
 	case len(d.rest) == 0 && len(p) >= unit:
-		return d.read(p[:len(p)/unit*unit])
+		return d.read(p[:min(len(p), readSize)/unit*unit])
 	case len(d.rest) == 0:
-		if d.buf == nil {
-			d.buf = make([]byte, 4<<10)
-		}
-		if n, err = d.read(d.buf); n == 0 {
+		short := make([]byte, 4<<10)
+		if n, err = d.read(short); n == 0 {
 			return 0, err
 		}
-		d.rest = d.buf[:n]
+		d.rest = short[:n]
 	}
 	n = copy(p, d.rest)
 	d.rest = d.rest[n:]
 	return n, nil
 }
 
+// readSize is how much is decrypted at once: so little that it stays in a processor's cache from one step to the next, and what
+// goes to the reader's memory, which may be far away, goes there only once.
+const readSize = 32 << 10
+
 // read fills p, of whole units, unless r ends.
 func (d *Decrypter) read(p []byte) (int, error) {
-	n, err := io.ReadFull(d.r, p)
+	if len(d.buf) < len(p) {
+		d.buf = make([]byte, len(p))
+	}
+	b := d.buf[:len(p)]
+	n, err := io.ReadFull(d.r, b)
 	switch {
 	case err != nil && err != io.EOF && err != io.ErrUnexpectedEOF:
 		d.err = err
@@ -66,7 +71,7 @@ func (d *Decrypter) read(p []byte) (int, error) {
 	}
 	p = p[:n]
 	d.total += int64(n)
-	d.engine.decrypt(p, p)
+	d.engine.decrypt(p, b[:n])
 	if n >= unit {
 		copy(d.last[:], p[n-unit:])
 	} else {
