@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"mailseal/internal/config"
+	"mailseal/internal/message"
+	"mailseal/internal/pki"
+)
+
+// A summary is what check found.
+type summary struct {
+	File       string           `json:"file"`
+	OK         bool             `json:"ok"`
+	Errors     []remark         `json:"errors"`
+	Warnings   []remark         `json:"warnings"`
+	AuthservID string           `json:"authserv_id,omitempty"`
+	Domains    []string         `json:"local_domains,omitempty"`
+	Socket     string           `json:"socket,omitempty"`
+	Before     string           `json:"before_socket,omitempty"`
+	Metrics    string           `json:"metrics,omitempty"`
+	OnError    string           `json:"on_error,omitempty"`
+	Sign       bool             `json:"sign"`
+	Identities []identityReport `json:"identities"`
+	Anchors    []anchorReport   `json:"anchors"`
+	Advice     []string         `json:"advice,omitempty"`
+}
+
+// A remark is a mistake or a warning, and its place where it has one.
+type remark struct {
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
+	Key    string `json:"key,omitempty"`
+	Text   string `json:"text"`
+	file   string
+}
+
+func (r remark) String() string {
+	if r.Line == 0 {
+		return "warning: " + r.Text
+	}
+	return fmt.Sprintf("%s:%d:%d: warning: %s: %s", r.file, r.Line, r.Column, r.Key, r.Text)
+}
+
+type identityReport struct {
+	Name      string    `json:"name"`
+	Addresses []string  `json:"addresses"`
+	Subject   string    `json:"subject"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	Chain     int       `json:"chain"`
+}
+
+type anchorReport struct {
+	Subject  string    `json:"subject"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+func (s *summary) fault(err error) {
+	for _, e := range unjoin(err) {
+		s.Errors = append(s.Errors, newRemark(e))
+	}
+}
+
+func (s *summary) warn(err error) { s.Warnings = append(s.Warnings, newRemark(err)) }
+
+func newRemark(err error) remark {
+	var e *config.Error
+	if !errors.As(err, &e) {
+		return remark{Text: oneLine(err)}
+	}
+	text := oneLine(err)
+	if i := strings.Index(text, e.Key+": "); i >= 0 {
+		text = text[i+len(e.Key)+2:]
+	}
+	return remark{Line: e.Line, Column: e.Column, Key: e.Key, Text: text, file: e.File}
+}
+
+func (s *summary) describe(p *parts) {
+	c := p.conf
+	s.AuthservID, s.Domains, s.Socket, s.Sign = c.AuthservID, c.LocalDomains, c.Milter.Socket, c.SMIME.Sign
+	s.Before, s.OnError, s.Metrics = c.Milter.BeforeSocket, c.Milter.OnError.String(), c.Metrics.Address
+	if c.Milter.OnError == message.Defer {
+		s.OnError = "tempfail"
+	}
+	for _, id := range p.identities {
+		cert := id.Certificate
+		s.Identities = append(s.Identities, identityReport{
+			Name: id.Name, Addresses: append([]string{}, pki.Addresses(cert)...), Subject: cert.Subject.String(),
+			NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Chain: len(id.Chain),
+		})
+	}
+	for _, a := range p.anchors {
+		s.Anchors = append(s.Anchors, anchorReport{Subject: a.Subject.String(), NotAfter: a.NotAfter})
+	}
+}
+
+func (s *summary) write(w io.Writer) error {
+	var b strings.Builder
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(&b, "%-13s %s\n", key, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "%s: OK\n", s.File)
+	line("authserv_id", "%s", s.AuthservID)
+	line("local_domains", "%s", strings.Join(s.Domains, " "))
+	line("socket", "%s", s.Socket)
+	if s.Before != "" {
+		line("before_socket", "%s", s.Before)
+	}
+	if s.Metrics != "" {
+		line("metrics", "%s", s.Metrics)
+	}
+	line("on_error", "%s", s.OnError)
+	line("sign", "%t", s.Sign)
+	line("identities", "%d", len(s.Identities))
+	for _, id := range s.Identities {
+		as := strings.Join(id.Addresses, " ")
+		if as == "" {
+			as = "no address"
+		}
+		line("", "%s: %q until %s, %d above it", id.Name, as, id.NotAfter.Format(time.DateOnly), id.Chain)
+	}
+	line("anchors", "%d", len(s.Anchors))
+	for _, a := range s.Anchors {
+		line("", "%q until %s", a.Subject, a.NotAfter.Format(time.DateOnly))
+	}
+	for _, a := range s.Advice {
+		line("advice", "%s", a)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
