@@ -52,31 +52,60 @@ func (t To) transport(rand io.Reader, key *rsa.PublicKey, cek []byte) ([]byte, e
 }
 
 func (t Transport) encrypt(rand io.Reader, key *rsa.PublicKey, cek []byte) (algorithm, wrapped []byte, err error) {
+	if algorithm, err = t.DER(); err != nil {
+		return nil, nil, err
+	}
 	if t == (Transport{}) {
 		//lint:ignore SA1019 the one transport that every client reads; the reader of its answers is guarded by RFC 3218
 		wrapped, err = rsa.EncryptPKCS1v15(rand, key, cek)
-		return syntax.Algorithm(oidRSA, asn1.NullBytes), wrapped, err
+		return algorithm, wrapped, err
 	}
-	if t.MGFHash == 0 {
-		t.MGFHash = t.Hash
-	}
-	if syntax.Digest(t.Hash) == nil || syntax.Digest(t.MGFHash) == nil {
-		return nil, nil, fmt.Errorf("%w: RSAES-OAEP with digest %d and %d", ErrUnsupported, t.Hash, t.MGFHash)
-	}
-	wrapped, err = rsa.EncryptOAEPWithOptions(rand, key, cek, &rsa.OAEPOptions{Hash: t.Hash, MGFHash: t.MGFHash})
-	return t.algorithm(), wrapped, err
+	wrapped, err = rsa.EncryptOAEPWithOptions(rand, key, cek, &rsa.OAEPOptions{Hash: t.Hash, MGFHash: t.mask()})
+	return algorithm, wrapped, err
 }
 
-// algorithm is the identifier of RSAES-OAEP (RFC 4055 section 4.1). Digest and mask are written out even where they are the
-// defaults: readers differ in what they take for granted.
-func (t Transport) algorithm() []byte {
-	digest := func(h crypto.Hash) []byte { return syntax.Algorithm(syntax.Digest(h), asn1.NullBytes) } // RFC 4055 section 2.1
+// mask is the digest of OAEP's mask.
+func (t Transport) mask() crypto.Hash {
+	if t.MGFHash == 0 {
+		return t.Hash
+	}
+	return t.MGFHash
+}
+
+// ParseTransport reads the identifier of an RSA key transport, which Transport can say unless it has a label.
+func ParseTransport(a pkix.AlgorithmIdentifier) (Transport, error) {
+	o, err := transported{algorithm: a}.options(minCEK)
+	if err != nil {
+		return Transport{}, err
+	}
+	oaep, ok := o.(*rsa.OAEPOptions)
+	switch {
+	case !ok:
+		return Transport{}, nil
+	case len(oaep.Label) > 0:
+		return Transport{}, fmt.Errorf("%w: RSAES-OAEP with a label", ErrUnsupported)
+	}
+	return Transport{Hash: oaep.Hash, MGFHash: oaep.MGFHash}, nil
+}
+
+// DER is the AlgorithmIdentifier (RFC 3370 section 4.2.1, RFC 4055 section 4.1). Digest and mask of OAEP are written out even where
+// they are the defaults: readers differ in what they take for granted.
+func (t Transport) DER() ([]byte, error) {
+	if t == (Transport{}) {
+		return syntax.Algorithm(oidRSA, asn1.NullBytes), nil
+	}
+	hash, mask := syntax.Digest(t.Hash), syntax.Digest(t.mask())
+	if hash == nil || mask == nil {
+		return nil, fmt.Errorf("%w: RSAES-OAEP with digest %d and %d", ErrUnsupported, t.Hash, t.MGFHash)
+	}
 	var b cryptobyte.Builder
-	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(digest(t.Hash)) })
-		b.AddASN1(syntax.Explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(syntax.Algorithm(oidMGF1, digest(t.MGFHash))) })
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) { // RFC 4055 section 2.1: digests have NULL parameters
+		b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(syntax.Algorithm(hash, asn1.NullBytes)) })
+		b.AddASN1(syntax.Explicit(1), func(b *cryptobyte.Builder) {
+			b.AddBytes(syntax.Algorithm(oidMGF1, syntax.Algorithm(mask, asn1.NullBytes)))
+		})
 	})
-	return syntax.Algorithm(oidOAEP, b.BytesOrPanic())
+	return syntax.Algorithm(oidOAEP, b.BytesOrPanic()), nil
 }
 
 // transported is the key of a KeyTransRecipientInfo.
