@@ -25,8 +25,7 @@ type conn struct {
 	in      *bufio.Reader
 	out     outbox
 	pending []byte // what the library has yet to read of the packet it gets
-	head    [5]byte
-	packet  []byte // where the data of the latest packet is
+	packet  []byte // where the data of the latest large packet is
 	watch   stopwatch
 
 	mu     sync.Mutex // guards inMail
@@ -123,42 +122,62 @@ func (c *conn) next() (packet, error) {
 	if !c.buffered() {
 		c.wait(c.server.conf.Read)
 	}
-	if _, err := io.ReadFull(c.in, c.head[:]); err != nil {
+	head, err := c.in.Peek(headSize)
+	if err != nil {
 		return packet{}, cut(err)
 	}
-	length, code := binary.BigEndian.Uint32(c.head[:]), c.head[4]
+	length, code := binary.BigEndian.Uint32(head), head[4]
 	if length == 0 {
 		return packet{}, errors.New("packet of no bytes")
 	}
 	if length > uint32(limit(code)) {
 		return packet{}, fmt.Errorf("packet %q of %d bytes, more than %d", code, length, limit(code))
 	}
-	data := c.room(int(length - 1))
-	if _, err := io.ReadFull(c.in, data); err != nil {
+	data, err := c.data(int(length - 1))
+	if err != nil {
 		return packet{}, cut(err)
 	}
 	return packet{code: code, data: data}, nil
 }
 
+// headSize is the length of a packet and its code.
+const headSize = 5
+
 // buffered reports whether the next packet has come as a whole. Most of them
 // come many at a time, and a deadline for each costs more than reading it.
 func (c *conn) buffered() bool {
-	if c.in.Buffered() < len(c.head) {
+	if c.in.Buffered() < headSize {
 		return false
 	}
-	head, _ := c.in.Peek(len(c.head)) // they are there
+	head, _ := c.in.Peek(headSize) // they are there
 	return uint64(c.in.Buffered()) >= 4+uint64(binary.BigEndian.Uint32(head))
+}
+
+// data reads the n bytes behind the head of a packet, which is in the buffer
+// still. What fits is not taken out of it.
+func (c *conn) data(n int) ([]byte, error) {
+	if headSize+n <= readBuffer {
+		whole, err := c.in.Peek(headSize + n)
+		if err != nil {
+			return nil, err
+		}
+		_, err = c.in.Discard(headSize + n)
+		return whole[headSize:], err
+	}
+	if _, err := c.in.Discard(headSize); err != nil {
+		return nil, err
+	}
+	data := c.room(n)
+	_, err := io.ReadFull(c.in, data)
+	return data, err
 }
 
 // room returns n bytes to read a packet into.
 func (c *conn) room(n int) []byte {
 	if cap(c.packet) < n {
-		switch {
-		case n <= readBuffer:
-			c.packet = make([]byte, readBuffer)
-		case n <= outboxSize:
+		if n <= outboxSize {
 			c.packet = c.server.buffer()
-		default:
+		} else {
 			c.packet = make([]byte, n)
 		}
 	}

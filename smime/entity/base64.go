@@ -3,12 +3,12 @@ package entity
 import (
 	"encoding/base64"
 	"io"
+	"slices"
 )
 
 const (
-	base64Line  = 57                     // bytes that make a line of 76 (RFC 2045 section 6.8)
-	base64Block = 256 * base64Line       // encoded at once
-	base64Out   = 256 * (76 + len(crlf)) // what it becomes
+	base64Line  = 57               // bytes that make a line of 76 (RFC 2045 section 6.8)
+	base64Block = 256 * base64Line // encoded at once
 	crlf        = "\r\n"
 )
 
@@ -21,7 +21,7 @@ type Base64Writer struct {
 
 // NewBase64Writer returns a writer to w.
 func NewBase64Writer(w io.Writer) *Base64Writer {
-	return &Base64Writer{w: w, in: make([]byte, 0, base64Line), out: make([]byte, 0, base64Out)}
+	return &Base64Writer{w: w, in: make([]byte, 0, base64Line)}
 }
 
 func (b *Base64Writer) Write(p []byte) (int, error) {
@@ -50,7 +50,8 @@ func (b *Base64Writer) Write(p []byte) (int, error) {
 
 // lines writes whole lines, at most a block of them.
 func (b *Base64Writer) lines(p []byte) error {
-	b.out = b.out[:0]
+	n := (len(p) + base64Line - 1) / base64Line
+	b.out = slices.Grow(b.out[:0], n*(76+len(crlf))) // little for a signature
 	for len(p) > 0 {
 		line := p[:min(base64Line, len(p))]
 		b.out = base64.StdEncoding.AppendEncode(b.out, line)
