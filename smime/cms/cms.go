@@ -10,11 +10,19 @@
 //
 //	der, err := cms.SignDetached(content, cms.Signer{Certificate: cert, Key: key, SigningTime: now})
 //
+// It encrypts for those whose certificates it has, and decrypts into a place where nobody looks before all is found good:
+//
+//	err := cms.Encrypt(w, content, size, cms.Encryption{To: []recipient.To{{Certificate: cert}}, Cipher: content.AES256CBC})
+//
+//	e, err := cms.ReadEnveloped(object, cms.ReadEnvelopedOptions{Keys: keys, Spool: spool})
+//	defer e.Content.Close()
+//
 // Whether a certificate may be trusted is not decided here: a result without error says only that the holder of that
 // certificate's key signed exactly this content.
 //
 // RFC 5652 (CMS), RFC 5754 (SHA-2), RFC 4055 and 4056 (RSA-PSS), RFC 5753 (ECDSA), RFC 8419 (Ed25519), RFC 5035 (signing
-// certificate attribute), RFC 8551 (S/MIME 4.0), RFC 6211 (algorithm protection); RFC 5083 and RFC 3274 are described only.
+// certificate attribute), RFC 8551 (S/MIME 4.0), RFC 6211 (algorithm protection), RFC 5083 (AuthEnvelopedData), RFC 3274
+// (CompressedData), RFC 3218 (what a failure may tell).
 package cms
 
 import (
