@@ -21,8 +21,8 @@ import (
 	"mailseal/smime/cms/syntax"
 )
 
-// openedShells are objects for us up to somewhere, everything open and of indefinite length.
-func openedShells(t failer) map[string][]byte {
+// openedShells are objects for one recipient up to somewhere, everything open and of indefinite length.
+func openedShells(t failer, to recipient.To) map[string][]byte {
 	shells := map[string][]byte{
 		"compressed": slices.Concat([]byte{0x30, 0x80}, oidDER(OIDCompressedData), []byte{0xa0, 0x80, 0x30, 0x80, 2, 1, 0},
 			syntax.Algorithm(oidZlib, nil), []byte{0x30, 0x80}, oidDER(OIDData), []byte{0xa0, 0x80, 0x24, 0x80}),
@@ -30,7 +30,7 @@ func openedShells(t failer) map[string][]byte {
 			syntax.Algorithm(syntax.SHA256, nil), []byte{0x30, 0x80}, oidDER(OIDData), []byte{0xa0, 0x80, 0x24, 0x80}),
 	}
 	for _, c := range []content.Cipher{content.AES256CBC, content.AES256GCM, content.ChaCha20Poly1305} {
-		s, err := Encryption{To: []recipient.To{p256().recipient()}, Cipher: c}.envelope()
+		s, err := Encryption{To: []recipient.To{to}, Cipher: c}.envelope()
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -60,7 +60,7 @@ func opened(in []byte) (enveloped, compressed, digested error) {
 
 // The shapes that end or stall the known libraries, wherever they may stand in what is encrypted, compressed or digested.
 func TestHostileEnveloped(t *testing.T) {
-	shapes, shells := hostileShapes(), openedShells(t)
+	shapes, shells := hostileShapes(), openedShells(t, p256().recipient())
 	shells["nothing"] = nil
 	for name, in := range shapes {
 		for part, prefix := range shells {
@@ -155,7 +155,7 @@ func FuzzReadEnveloped(f *testing.F) {
 	f.Add(wrong.build())
 	f.Add(compressed(f, mail))
 	f.Add(digestedObject(syntax.Algorithm(syntax.SHA256, nil), tlv(syntax.Explicit(0), tlv(der.OCTET_STRING, mail)), make([]byte, 32)))
-	for _, shell := range openedShells(f) {
+	for _, shell := range openedShells(f, recipient.To{Certificate: keys[0].Certificate}) {
 		f.Add(shell)
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
