@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"mailseal/smime/capability"
 	"mailseal/smime/cms/ber"
 	"mailseal/smime/cms/syntax"
 )
@@ -228,19 +229,11 @@ func addTime(b *cryptobyte.Builder, t time.Time) {
 	}
 }
 
-// capabilities are the ciphers that mail to the signer may use, best first (RFC 8551 section 2.5.2). They have no parameters.
-var capabilities = []asn1.ObjectIdentifier{
-	{2, 16, 840, 1, 101, 3, 4, 1, 46}, // AES-256-GCM
-	{2, 16, 840, 1, 101, 3, 4, 1, 6},  // AES-128-GCM
-	{2, 16, 840, 1, 101, 3, 4, 1, 42}, // AES-256-CBC
-	{2, 16, 840, 1, 101, 3, 4, 1, 22}, // AES-192-CBC
-	{2, 16, 840, 1, 101, 3, 4, 1, 2},  // AES-128-CBC
-}
-
+// addCapabilities appends what the signer reads (RFC 8551 section 2.5.2).
 func addCapabilities(b *cryptobyte.Builder) {
-	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		for _, oid := range capabilities {
-			b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oid) })
-		}
-	})
+	list, err := capability.OursDER()
+	if err != nil {
+		b.SetError(err)
+	}
+	b.AddBytes(list)
 }
