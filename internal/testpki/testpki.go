@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	mldsax509 "filippo.io/mldsa/x509"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"mailseal/certmgr/ca"
@@ -222,7 +223,7 @@ func PEM(t testing.TB, id pki.Identity) []byte {
 // KeyPEM is a private key as PKCS #8.
 func KeyPEM(t testing.TB, key crypto.Signer) []byte {
 	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := mldsax509.MarshalPKCS8PrivateKey(key) // any other key goes to crypto/x509
 	if err != nil {
 		t.Fatal(err)
 	}

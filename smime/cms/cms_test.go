@@ -16,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/mldsa"
 	"go.uber.org/goleak"
+
+	"mailseal/internal/testpki"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,7 +43,12 @@ var (
 	p384     = leaf("p384", func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P384(), rand.Reader) })
 	p521     = leaf("p521", func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P521(), rand.Reader) })
 	ed       = leaf("ed25519", func() (crypto.Signer, error) { _, k, err := ed25519.GenerateKey(rand.Reader); return k, err })
-	everyone = map[string]func() identity{"rsa": rsa2048, "p256": p256, "p384": p384, "p521": p521, "ed25519": ed}
+	mldsa44  = leaf("mldsa44", func() (crypto.Signer, error) { return mldsa.GenerateKey(mldsa.MLDSA44()) })
+	mldsa65  = leaf("mldsa65", func() (crypto.Signer, error) { return mldsa.GenerateKey(mldsa.MLDSA65()) })
+	mldsa87  = leaf("mldsa87", func() (crypto.Signer, error) { return mldsa.GenerateKey(mldsa.MLDSA87()) })
+	everyone = map[string]func() identity{
+		"rsa": rsa2048, "p256": p256, "p384": p384, "p521": p521, "ed25519": ed, "mldsa44": mldsa44, "mldsa65": mldsa65, "mldsa87": mldsa87,
+	}
 )
 
 func must[T any](v T, err error) T {
@@ -72,15 +80,15 @@ func issue(name string, key crypto.Signer, issuer *identity) identity {
 		EmailAddresses: []string{name + "@example.jp"},
 		ExtKeyUsage:    []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
 	}
-	parent, signing := t, key
+	var parent *x509.Certificate
+	signing := key
 	if issuer != nil {
 		parent, signing = issuer.cert, issuer.key
 	} else {
 		t.IsCA, t.BasicConstraintsValid, t.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 		t.ExtKeyUsage, t.EmailAddresses = nil, nil
 	}
-	der := must(x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signing))
-	return identity{must(x509.ParseCertificate(der)), key}
+	return identity{must(testpki.Certificate(t, parent, key.Public(), signing)), key}
 }
 
 // read reads a SignedData with its detached content, if there is any.

@@ -3,6 +3,7 @@ package cms
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,9 +95,9 @@ func TestCorporaSigned(t *testing.T) {
 		{"rustcrypto-cms", "authroot.stl", ErrUnsupported, 0, 0, nil},
 		{"rustcrypto-cms", "signer_info_explicit_attrs.bin", ErrMalformed, 0, 0, nil},
 		{"rustcrypto-cms", "signer_info_sequence_not_set.bin", ErrMalformed, 0, 0, nil},
-		{"lamps-pqc-mldsa-cms/examples", "mldsa44-signed-attrs.pem", nil, 0, 0, []error{ErrUnsupported}},
-		{"lamps-pqc-mldsa-cms/examples", "mldsa65-signed-attrs.pem", nil, 0, 0, []error{ErrUnsupported}},
-		{"lamps-pqc-mldsa-cms/examples", "mldsa87-signed-attrs.pem", nil, 0, 0, []error{ErrUnsupported}},
+		{"lamps-pqc-mldsa-cms/examples", "mldsa44-signed-attrs.pem", nil, 0, 0, []error{ErrNoCertificate}},
+		{"lamps-pqc-mldsa-cms/examples", "mldsa65-signed-attrs.pem", nil, 0, 0, []error{ErrNoCertificate}},
+		{"lamps-pqc-mldsa-cms/examples", "mldsa87-signed-attrs.pem", nil, 0, 0, []error{ErrNoCertificate}},
 	} {
 		name := test.folder + "/" + test.name
 		s, err := ReadSignedData(bytes.NewReader(corpusObject(t, corpus(t, test.folder), test.name)), ReadOptions{})
@@ -230,13 +232,36 @@ func TestCorporaDescribe(t *testing.T) {
 func TestCorporaRFC9216(t *testing.T) {
 	dir := corpus(t, "rfc9216")
 	for cert, key := range map[string]string{
-		"04-Alice_s_Signature_Verification_End_Entity_Certificate.pem": "05-Alice_s_Signing_Private_Key_Material.pem",
-		"22-Dana_s_Signature_Verification_End_Entity_Certificate.pem":  "23-Dana_s_Signing_Private_Key_Material.pem",
+		"17-Carlos_s_Signature_Verification_End_Entity_Certificate.pem": "18-Carlos_s_Signing_Private_Key_Material.pem",
+		"09-Bob_s_Signature_Verification_End_Entity_Certificate.pem":    "10-Bob_s_Signing_Private_Key_Material.pem",
+		"04-Alice_s_Signature_Verification_End_Entity_Certificate.pem":  "05-Alice_s_Signing_Private_Key_Material.pem",
+		"22-Dana_s_Signature_Verification_End_Entity_Certificate.pem":   "23-Dana_s_Signing_Private_Key_Material.pem",
 	} {
 		k := must(x509.ParsePKCS8PrivateKey(corpusObject(t, dir, key)))
 		s := Signer{Certificate: must(x509.ParseCertificate(corpusObject(t, dir, cert))), Key: k.(crypto.Signer)}
 		_, results := read(t, detached(t, mail, s), mail)
 		wantErr(t, cert, results[0].Err, nil)
+	}
+}
+
+// The examples of RFC 9882 carry no certificate. Those of RFC 9881 that belong to them all have one issuer and one serial number:
+// the key decides.
+func TestCorporaMLDSA(t *testing.T) {
+	var certs []*x509.Certificate
+	for _, n := range []string{"44", "65", "87"} {
+		certs = append(certs, must(x509.ParseCertificate(corpusObject(t, corpus(t, "lamps-pqc-mldsa-cert/examples"), "ML-DSA-"+n+".crt"))))
+	}
+	for i, n := range []string{"44", "65", "87"} {
+		object := corpusObject(t, corpus(t, "lamps-pqc-mldsa-cms/examples"), "mldsa"+n+"-signed-attrs.pem")
+		s, results := read(t, object, nil, certs...)
+		wantErr(t, n, results[0].Err, nil)
+		if r := results[0]; !r.Certificate.Equal(certs[i]) || r.Algorithm != "ML-DSA-"+n || r.Digest != crypto.SHA512 {
+			t.Errorf("%s: %s with %v, certificate %d", n, r.Algorithm, r.Digest, slices.IndexFunc(certs, r.Certificate.Equal))
+		}
+		wantErr(t, n+" without its certificate", s.Verify(append(certs[:i:i], certs[i+1:]...)...)[0].Err, ErrSignature)
+		signature := s.Signers[0].Signature
+		signature[len(signature)/2] ^= 1
+		wantErr(t, n+" spoilt", s.Verify(certs...)[0].Err, ErrSignature)
 	}
 }
 
@@ -274,13 +299,15 @@ func TestCorporaWycheproofPSS(t *testing.T) {
 				}
 			}
 			for _, test := range g.Tests {
+				message, signature := must(hex.DecodeString(test.Msg)), must(hex.DecodeString(test.Sig))
 				v, err := newVerifier(&x509.Certificate{RawSubjectPublicKeyInfo: spki}, si)
 				if err == nil {
-					err = v.verify(must(hex.DecodeString(test.Msg)), must(hex.DecodeString(test.Sig)))
+					err = v.verify(message, signature)
+					v.pss.checkOurs(t, v.key.(*rsa.PublicKey), sum(v.hash, message), signature, test.Result == "valid")
 				}
 				var want error
 				switch {
-				case g.Sha != g.MgfSha || g.SLen == 0 || len(si.DigestAlgorithm.Algorithm) == 0:
+				case len(si.DigestAlgorithm.Algorithm) == 0 || strings.Contains(g.MgfSha, "/"): // SHA-512/256
 					want = ErrUnsupported
 				case test.Result != "valid":
 					want = ErrSignature
@@ -292,5 +319,13 @@ func TestCorporaWycheproofPSS(t *testing.T) {
 			}
 		}
 		t.Log(verdicts)
+	}
+}
+
+// checkOurs has our own verification, for what crypto/rsa does not do, decide in all cases.
+func (p pssParameters) checkOurs(t *testing.T, k *rsa.PublicKey, sum, signature []byte, want bool) {
+	t.Helper()
+	if got := p.verifyWithoutRSA(k, sum, signature); got != want {
+		t.Errorf("%v, %v, %d: %v", p.hash, p.mgf, p.salt, got)
 	}
 }

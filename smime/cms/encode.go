@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"mailseal/internal/x509key"
 	"mailseal/smime/cms/ber"
 	"mailseal/smime/cms/syntax"
 )
@@ -33,8 +34,12 @@ func assemble(size int64, hashes []crypto.Hash, signers []Signer, infos [][]byte
 	var b, v, data, signed cryptobyte.Builder
 	b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { addSorted(b, certificates) })
 	b.AddASN1(der.SET, func(b *cryptobyte.Builder) { addSorted(b, infos) })
-	// RFC 5652 section 5.1: version 1 as the content is data, certificates are X.509 and all SignerInfos of version 1.
-	v.AddASN1Int64(1)
+	// RFC 5652 section 5.1: version 1 as the content is data and certificates are X.509, unless a SignerInfo is of version 3.
+	version := int64(1)
+	if slices.ContainsFunc(signers, func(s Signer) bool { return s.KeyID }) {
+		version = 3
+	}
+	v.AddASN1Int64(version)
 	v.AddASN1(der.SET, func(b *cryptobyte.Builder) { addSorted(b, algorithms) })
 	data.AddASN1ObjectIdentifier(OIDData)
 	signed.AddASN1ObjectIdentifier(OIDSignedData)
@@ -58,7 +63,7 @@ func assemble(size int64, hashes []crypto.Hash, signers []Signer, infos [][]byte
 // selfSigned tells a root, which the other side has or does not trust, from a certificate that leads from a CA's old key to
 // its new one, which has the same name twice as well.
 func selfSigned(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+	return bytes.Equal(c.RawSubject, c.RawIssuer) && x509key.CheckSignature(c, c) == nil
 }
 
 // enclose puts the header of a constructed element before b, of which rest more octets are to follow.
@@ -73,18 +78,6 @@ func addSorted(b *cryptobyte.Builder, elements [][]byte) {
 	for _, e := range slices.CompactFunc(elements, bytes.Equal) {
 		b.AddBytes(e)
 	}
-}
-
-// pssAlgorithm returns the identifier of RSASSA-PSS with h throughout and a salt of its length (RFC 4056 section 3).
-func pssAlgorithm(h crypto.Hash) []byte {
-	var b cryptobyte.Builder
-	hash := syntax.Algorithm(syntax.Digest(h), asn1.NullBytes) // RFC 4055 section 2.1, unlike RFC 5754
-	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(hash) })
-		b.AddASN1(syntax.Explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(syntax.Algorithm(oidMGF1, hash)) })
-		b.AddASN1(syntax.Explicit(2), func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(h.Size())) })
-	})
-	return syntax.Algorithm(oidPSS, b.BytesOrPanic())
 }
 
 // encodedOID returns an OBJECT IDENTIFIER in DER.

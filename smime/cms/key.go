@@ -9,12 +9,13 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"math"
 
-	"golang.org/x/crypto/cryptobyte"
-	der "golang.org/x/crypto/cryptobyte/asn1"
+	"filippo.io/mldsa"
 
+	"mailseal/internal/x509key"
 	"mailseal/smime/cms/syntax"
 )
 
@@ -30,33 +31,30 @@ type verifier struct {
 	family family
 	hash   crypto.Hash
 	key    crypto.PublicKey
-	salt   int   // of RSA-PSS
-	weak   error // why a good signature is no good one
+	pss    pssParameters // of RSA-PSS
+	weak   error         // why a good signature is no good one
 }
 
-// newVerifier checks that signature algorithm, digest and key go together (RFC 5754, 4056, 5753 and 8419).
+// newVerifier checks that signature algorithm, digest and key go together (RFC 5754, 4056, 5753, 8419 and 9882).
 func newVerifier(c *x509.Certificate, si *SignerInfo) (*verifier, error) {
-	v := &verifier{hash: syntax.Hash(si.DigestAlgorithm.Algorithm), key: c.PublicKey}
+	v := &verifier{hash: syntax.Hash(si.DigestAlgorithm.Algorithm), key: x509key.Public(c)}
 	var hash crypto.Hash
 	v.family, hash = signatureOf(si.SignatureAlgorithm.Algorithm)
+	restriction, pssOnly := x509key.PSSOnly(c)
 	switch {
 	case hash != 0 && hash != v.hash:
 		return nil, fmt.Errorf("%w: signature algorithm %s with digest %v", ErrUnsupported, signatureName(si), v.hash)
 	case v.family == rsaPSS:
-		salt, err := pssSalt(si.SignatureAlgorithm, v.hash)
-		if err != nil {
+		var err error
+		if v.pss, err = signaturePSS(si.SignatureAlgorithm, v.hash, restriction); err != nil {
 			return nil, err
 		}
-		v.salt = salt
-		if v.key == nil {
-			if v.key, err = pssKey(c, v.hash, salt); err != nil {
-				return nil, err
-			}
-		}
+	case pssOnly:
+		return nil, fmt.Errorf("%w: the key is for RSA-PSS alone", ErrSignature)
 	case !syntax.NoParameters(si.SignatureAlgorithm):
 		return nil, fmt.Errorf("%w parameters of signature algorithm %s", ErrUnsupported, signatureName(si))
 	}
-	if err := v.checkKey(); err != nil {
+	if err := v.checkKey(si.SignatureAlgorithm.Algorithm); err != nil {
 		return nil, err
 	}
 	if v.hash == crypto.SHA1 {
@@ -66,25 +64,12 @@ func newVerifier(c *x509.Certificate, si *SignerInfo) (*verifier, error) {
 }
 
 // checkKey refuses keys of another kind than the signature's and keys that are dangerous to use.
-func (v *verifier) checkKey() error {
+func (v *verifier) checkKey(algorithm asn1.ObjectIdentifier) error {
 	switch k := v.key.(type) {
 	case *rsa.PublicKey:
-		if v.family != rsaPKCS1 && v.family != rsaPSS {
-			break
+		if v.family == rsaPKCS1 || v.family == rsaPSS {
+			return v.checkRSA(k)
 		}
-		if k.N == nil {
-			return fmt.Errorf("%w RSA key without modulus", ErrUnsupported)
-		}
-		bits := k.N.BitLen()
-		switch {
-		case bits < minRSA || bits > maxRSA:
-			return fmt.Errorf("%w RSA key of %d bits", ErrUnsupported, bits)
-		case k.E < 3 || k.E&1 == 0 || int64(k.E) > math.MaxInt32 || k.N.Bit(0) == 0:
-			return fmt.Errorf("%w RSA key: not a modulus and exponent of RSA", ErrUnsupported)
-		case bits < goodRSA:
-			v.weaken(fmt.Sprintf("RSA key of %d bits", bits))
-		}
-		return nil
 	case *ecdsa.PublicKey:
 		if v.family != ecdsaFamily {
 			break
@@ -98,10 +83,31 @@ func (v *verifier) checkKey() error {
 		if v.family == ed25519Family && len(k) == ed25519.PublicKeySize {
 			return nil
 		}
+	case *mldsa.PublicKey:
+		if v.family == mldsaFamily && x509key.OIDMLDSA(k).Equal(algorithm) {
+			return nil
+		}
 	default:
 		return fmt.Errorf("%w kind of public key", ErrUnsupported)
 	}
 	return fmt.Errorf("%w: key of another kind than the signature", ErrSignature)
+}
+
+// checkRSA refuses keys that are none of RSA, break at once, or cost too much.
+func (v *verifier) checkRSA(k *rsa.PublicKey) error {
+	if k.N == nil {
+		return fmt.Errorf("%w RSA key without modulus", ErrUnsupported)
+	}
+	bits := k.N.BitLen()
+	switch {
+	case bits < minRSA || bits > maxRSA:
+		return fmt.Errorf("%w RSA key of %d bits", ErrUnsupported, bits)
+	case k.E < 3 || k.E&1 == 0 || int64(k.E) > math.MaxInt32 || k.N.Bit(0) == 0:
+		return fmt.Errorf("%w RSA key: not a modulus and exponent of RSA", ErrUnsupported)
+	case bits < goodRSA:
+		v.weaken(fmt.Sprintf("RSA key of %d bits", bits))
+	}
+	return nil
 }
 
 func (v *verifier) weaken(reason string) {
@@ -114,8 +120,11 @@ func (v *verifier) weaken(reason string) {
 
 // verify checks a signature over message, the encoded signed attributes.
 func (v *verifier) verify(message, signature []byte) error {
-	if k, ok := v.key.(ed25519.PublicKey); ok {
+	switch k := v.key.(type) {
+	case ed25519.PublicKey:
 		return v.result(ed25519.Verify(k, message, signature))
+	case *mldsa.PublicKey: // pure, with an empty context (RFC 9882 section 3.1)
+		return v.result(mldsa.Verify(k, message, signature, nil) == nil)
 	}
 	h := v.hash.New()
 	h.Write(message)
@@ -127,15 +136,14 @@ func (v *verifier) verifyDigest(sum, signature []byte) error {
 	switch k := v.key.(type) {
 	case *rsa.PublicKey:
 		if v.family == rsaPSS {
-			o := rsa.PSSOptions{SaltLength: v.salt, Hash: v.hash}
-			return v.result(rsa.VerifyPSS(k, v.hash, sum, signature, &o) == nil)
+			return v.result(v.pss.verify(k, sum, signature))
 		}
 		return v.result(rsa.VerifyPKCS1v15(k, v.hash, sum, signature) == nil)
 	case *ecdsa.PublicKey:
 		return v.result(ecdsa.VerifyASN1(k, sum, signature))
 	}
-	// Ed25519 reads its message twice (RFC 8032): content would have to be held in memory.
-	return fmt.Errorf("%w: Ed25519 without signed attributes", ErrUnsupported)
+	// Ed25519 reads its message twice (RFC 8032), and ML-DSA cannot be given it in pieces: content would have to be held in memory.
+	return fmt.Errorf("%w: Ed25519 or ML-DSA without signed attributes", ErrUnsupported)
 }
 
 func (v *verifier) result(good bool) error {
@@ -149,85 +157,4 @@ func (v *verifier) result(good bool) error {
 func sameAlgorithm(a, b pkix.AlgorithmIdentifier) bool {
 	return a.Algorithm.Equal(b.Algorithm) &&
 		(syntax.NoParameters(a) && syntax.NoParameters(b) || bytes.Equal(a.Parameters.FullBytes, b.Parameters.FullBytes))
-}
-
-// pssSalt reads RSASSA-PSS-params (RFC 4055 section 3.1) and returns the salt length. Both hashes must be h.
-func pssSalt(a pkix.AlgorithmIdentifier, h crypto.Hash) (int, error) {
-	hash, mgf, salt, err := readPSS(a.Parameters.FullBytes)
-	switch {
-	case err != nil:
-		return 0, err
-	case hash != h || mgf != h:
-		return 0, fmt.Errorf("%w: RSA-PSS with hashes %v and %v over digest %v", ErrUnsupported, hash, mgf, h)
-	case salt < 1 || salt > maxRSA/8:
-		// To crypto/rsa a length of 0 would mean any.
-		return 0, fmt.Errorf("%w: RSA-PSS with a salt of %d octets", ErrUnsupported, salt)
-	}
-	return salt, nil
-}
-
-func readPSS(params []byte) (hash, mgf crypto.Hash, salt int, err error) {
-	broken := fmt.Errorf("%w: RSA-PSS parameters", ErrUnsupported)
-	hash, mgf, salt = crypto.SHA1, crypto.SHA1, 20 // the defaults
-	trailer := 1
-	in := input(params)
-	var body, field cryptobyte.String
-	if !in.ReadASN1(&body, der.SEQUENCE) || !in.Empty() {
-		return 0, 0, 0, broken
-	}
-	optional := func(n uint8, read func(s *cryptobyte.String) bool) bool {
-		var present bool
-		return body.ReadOptionalASN1(&field, &present, syntax.Explicit(n)) && (!present || read(&field) && field.Empty())
-	}
-	ok := optional(0, func(s *cryptobyte.String) bool {
-		a, ok := syntax.ReadAlgorithm(s, der.SEQUENCE)
-		hash = syntax.Hash(a.Algorithm)
-		return ok && syntax.NoParameters(a)
-	}) && optional(1, func(s *cryptobyte.String) bool {
-		a, ok := syntax.ReadAlgorithm(s, der.SEQUENCE)
-		if !ok || !a.Algorithm.Equal(oidMGF1) {
-			return false
-		}
-		inner := input(a.Parameters.FullBytes)
-		a, ok = syntax.ReadAlgorithm(&inner, der.SEQUENCE)
-		mgf = syntax.Hash(a.Algorithm)
-		return ok && syntax.NoParameters(a)
-	}) && optional(2, func(s *cryptobyte.String) bool {
-		return s.ReadASN1Integer(&salt)
-	}) && optional(3, func(s *cryptobyte.String) bool {
-		return s.ReadASN1Integer(&trailer)
-	})
-	if !ok || !body.Empty() || trailer != 1 || hash == 0 || mgf == 0 {
-		return 0, 0, 0, broken
-	}
-	return hash, mgf, salt, nil
-}
-
-// pssKey returns the key of a certificate whose key is for RSA-PSS only, which crypto/x509 leaves out. Parameters beside the key
-// restrict the signature's (RFC 4055 sections 1.2 and 3.3).
-func pssKey(c *x509.Certificate, h crypto.Hash, salt int) (crypto.PublicKey, error) {
-	var body cryptobyte.String
-	var bits []byte
-	in := input(c.RawSubjectPublicKeyInfo)
-	if !in.ReadASN1(&body, der.SEQUENCE) {
-		return nil, nil
-	}
-	a, ok := syntax.ReadAlgorithm(&body, der.SEQUENCE)
-	if !ok || !a.Algorithm.Equal(oidPSS) || !body.ReadASN1BitStringAsBytes(&bits) {
-		return nil, nil
-	}
-	if len(a.Parameters.FullBytes) > 0 {
-		hash, mgf, least, err := readPSS(a.Parameters.FullBytes)
-		if err != nil {
-			return nil, err
-		}
-		if hash != h || mgf != h || salt < least {
-			return nil, fmt.Errorf("%w: the key is for RSA-PSS with other parameters", ErrSignature)
-		}
-	}
-	k, err := x509.ParsePKCS1PublicKey(bits)
-	if err != nil {
-		return nil, fmt.Errorf("%w RSA key: %v", ErrUnsupported, err)
-	}
-	return k, nil
 }

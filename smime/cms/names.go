@@ -1,7 +1,6 @@
 package cms
 
 import (
-	"crypto"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
@@ -68,6 +67,12 @@ var names = map[string]string{
 	"1.2.840.10040.4.1":       "DSA",
 	"1.2.840.10040.4.3":       "DSA-SHA1",
 	"2.16.840.1.101.3.4.3.2":  "DSA-SHA256",
+	"2.16.840.1.101.3.4.3.10": "ECDSA-SHA3-256",
+	"2.16.840.1.101.3.4.3.11": "ECDSA-SHA3-384",
+	"2.16.840.1.101.3.4.3.12": "ECDSA-SHA3-512",
+	"2.16.840.1.101.3.4.3.14": "RSA-SHA3-256",
+	"2.16.840.1.101.3.4.3.15": "RSA-SHA3-384",
+	"2.16.840.1.101.3.4.3.16": "RSA-SHA3-512",
 	"1.2.840.10045.2.1":       "EC",
 	"1.2.840.10045.4.1":       "ECDSA-SHA1",
 	"1.2.840.10045.4.3.1":     "ECDSA-SHA224",
@@ -139,7 +144,7 @@ func signatureName(si *SignerInfo) string {
 	f, named := signatureOf(si.SignatureAlgorithm.Algorithm)
 	var family string
 	switch f {
-	case unknownFamily:
+	case unknownFamily, mldsaFamily:
 		return nameOf(si.SignatureAlgorithm.Algorithm)
 	case ed25519Family:
 		return "Ed25519"
@@ -153,19 +158,14 @@ func signatureName(si *SignerInfo) string {
 	if named == 0 {
 		named = syntax.Hash(si.DigestAlgorithm.Algorithm)
 	}
-	switch named {
-	case crypto.SHA1:
-		return family + "-SHA1"
-	case crypto.SHA224:
-		return family + "-SHA224"
-	case crypto.SHA256:
-		return family + "-SHA256"
-	case crypto.SHA384:
-		return family + "-SHA384"
-	case crypto.SHA512:
-		return family + "-SHA512"
+	if named == 0 {
+		return family
 	}
-	return family
+	digest := named.String() // "SHA-256", "SHA3-256"
+	if rest, ok := strings.CutPrefix(digest, "SHA-"); ok {
+		digest = "SHA" + rest
+	}
+	return family + "-" + digest
 }
 
 // nameAttributes are the short names of RFC 4514 section 3, and of what occurs in mail besides.

@@ -3,6 +3,8 @@ package cms
 import (
 	"crypto"
 	"encoding/asn1"
+
+	"mailseal/internal/x509key"
 )
 
 // Content types of RFC 5652 and its kin.
@@ -23,6 +25,7 @@ var (
 	oidMessageDigest        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
 	oidSigningTime          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
 	oidCapabilities         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 15}
+	oidKeyPreference        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 11}
 	oidSigningCertificate   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
 	oidSigningCertificateV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
 	oidAlgorithmProtection  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 52}
@@ -45,6 +48,7 @@ const (
 	rsaPSS
 	ecdsaFamily
 	ed25519Family
+	mldsaFamily
 )
 
 // signatures tells the algorithm and, where the identifier names it, the digest.
@@ -65,6 +69,16 @@ var signatures = []struct {
 	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}, ecdsaFamily, crypto.SHA512},
 	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 1}, ecdsaFamily, crypto.SHA224},
 	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}, ecdsaFamily, crypto.SHA1},
+	// RFC 9688 section 3.
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 14}, rsaPKCS1, crypto.SHA3_256},
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 15}, rsaPKCS1, crypto.SHA3_384},
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 16}, rsaPKCS1, crypto.SHA3_512},
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 10}, ecdsaFamily, crypto.SHA3_256},
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 11}, ecdsaFamily, crypto.SHA3_384},
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 12}, ecdsaFamily, crypto.SHA3_512},
+	{x509key.OIDMLDSA44, mldsaFamily, 0}, // RFC 9882 section 3.3: the digest is of the content alone
+	{x509key.OIDMLDSA65, mldsaFamily, 0},
+	{x509key.OIDMLDSA87, mldsaFamily, 0},
 	{oidEd25519, ed25519Family, crypto.SHA512}, // RFC 8419 section 3.1: the digest is always SHA-512
 }
 

@@ -14,6 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	mldsax509 "filippo.io/mldsa/x509"
+	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/internal/x509key"
 	"mailseal/smime/cms/syntax"
 )
 
@@ -53,7 +57,7 @@ func certPEM(c *x509.Certificate) []byte {
 }
 
 func keyPEM(k crypto.Signer) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(k))})
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(mldsax509.MarshalPKCS8PrivateKey(k))})
 }
 
 // peerFolder holds root.pem, NAME.pem, NAME.key and the content.
@@ -134,15 +138,18 @@ func TestWeReadOpenSSL(t *testing.T) {
 		{"PSS, SHA-512", "-signer rsa.pem -inkey rsa.key -md sha512 -keyopt rsa_padding_mode:pss", nil},
 		{"PSS, short salt", "-signer rsa.pem -inkey rsa.key -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:20", nil},
 		{"PSS, longest salt", "-signer rsa.pem -inkey rsa.key -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:max", nil},
-		{"PSS, no salt", "-signer rsa.pem -inkey rsa.key -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:0", ErrUnsupported},
-		{"PSS, other MGF", "-signer rsa.pem -inkey rsa.key -keyopt rsa_padding_mode:pss -keyopt rsa_mgf1_md:sha512", ErrUnsupported},
+		{"PSS, no salt", "-signer rsa.pem -inkey rsa.key -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:0", nil},
+		{"PSS, other MGF", "-signer rsa.pem -inkey rsa.key -keyopt rsa_padding_mode:pss -keyopt rsa_mgf1_md:sha512", nil},
+		{"PSS, MGF with SHA-1", "-signer rsa.pem -inkey rsa.key -keyopt rsa_padding_mode:pss -keyopt rsa_mgf1_md:sha1", nil},
 		{"SHA-1", "-signer rsa.pem -inkey rsa.key -md sha1", ErrWeak},
 		{"SHA-1, PSS", "-signer rsa.pem -inkey rsa.key -md sha1 -keyopt rsa_padding_mode:pss", ErrWeak},
 		{"SHA-224", "-signer rsa.pem -inkey rsa.key -md sha224", nil},
 		{"SHA-384", "-signer p384.pem -inkey p384.key -md sha384", nil},
 		{"SHA-512", "-signer p521.pem -inkey p521.key -md sha512", nil},
 		{"SHA-512 on P-256", "-signer p256.pem -inkey p256.key -md sha512 -nodetach -stream", nil},
-		{"SHA3-256", "-signer rsa.pem -inkey rsa.key -md sha3-256", ErrUnsupported},
+		{"SHA3-256", "-signer rsa.pem -inkey rsa.key -md sha3-256", nil},
+		{"SHA3-384, key identifier", "-signer rsa.pem -inkey rsa.key -md sha3-384 -keyid", nil}, // with EC keys and PSS 3.0 cannot
+		{"SHA3-512, opaque stream", "-signer rsa.pem -inkey rsa.key -md sha3-512 -nodetach -stream", nil},
 		{"MD5", "-signer rsa.pem -inkey rsa.key -md md5", ErrUnsupported},
 		{"two signers", "-signer rsa.pem -inkey rsa.key -signer p256.pem -inkey p256.key", nil},
 		{"two signers, opaque stream", "-signer rsa.pem -inkey rsa.key -signer p256.pem -inkey p256.key -nodetach -stream", nil},
@@ -198,11 +205,21 @@ func TestWeReadPSSKeys(t *testing.T) {
 	// A signature with a shorter salt than the key's parameters allow.
 	block, _ := pem.Decode(must(os.ReadFile(filepath.Join(dir, "pss.pem"))))
 	c := must(x509.ParseCertificate(block.Bytes))
-	if _, err := pssKey(c, crypto.SHA256, 20); !errors.Is(err, ErrSignature) {
-		t.Errorf("short salt: %v", err)
+	restriction, _ := x509key.PSSOnly(c)
+	for name, p := range map[string]pssParameters{
+		"short salt": {crypto.SHA256, crypto.SHA256, 20}, "other mask": {crypto.SHA256, crypto.SHA1, 32}, "other hash": {crypto.SHA384, crypto.SHA384, 48},
+	} {
+		in := input(p.identifier())
+		a, _ := syntax.ReadAlgorithm(&in, der.SEQUENCE)
+		if _, err := signaturePSS(a, p.hash, restriction); !errors.Is(err, ErrSignature) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if _, err := pssKey(c, crypto.SHA384, 48); !errors.Is(err, ErrSignature) {
-		t.Errorf("other hash: %v", err)
+	// The key must not sign in any other way.
+	si := &SignerInfo{}
+	si.DigestAlgorithm.Algorithm, si.SignatureAlgorithm.Algorithm = syntax.SHA256, oidRSA
+	if _, err := newVerifier(c, si); !errors.Is(err, ErrSignature) {
+		t.Errorf("PKCS #1 v1.5: %v", err)
 	}
 }
 

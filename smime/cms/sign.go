@@ -16,9 +16,11 @@ import (
 	"slices"
 	"time"
 
+	"filippo.io/mldsa"
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"mailseal/internal/x509key"
 	"mailseal/smime/capability"
 	"mailseal/smime/cms/ber"
 	"mailseal/smime/cms/syntax"
@@ -30,7 +32,8 @@ type Signer struct {
 	Key         crypto.Signer
 	Chain       []*x509.Certificate // sent along; self-signed ones are left out
 	Digest      crypto.Hash         // 0: by the key. Ed25519 always signs with SHA-512 (RFC 8419 section 3.1)
-	PSS         bool                // RSA: RSASSA-PSS instead of PKCS #1 v1.5
+	PSS         bool                // RSA: RSASSA-PSS instead of PKCS #1 v1.5. A key for it alone always signs so
+	KeyID       bool                // the certificate is named by its subject key identifier, not by issuer and serial number
 	SigningTime time.Time           // zero: no signingTime attribute
 }
 
@@ -89,67 +92,92 @@ func sign(content io.Reader, size int64, signers []Signer) (prefix, suffix []byt
 // method is how a signer signs.
 type method struct {
 	digest     crypto.Hash
-	options    crypto.SignerOpts
-	identifier []byte // AlgorithmIdentifier of the signature
+	options    crypto.SignerOpts // no hash in it: what is signed is not hashed before
+	identifier []byte            // AlgorithmIdentifier of the signature
+	protected  bool              // by CMSAlgorithmProtection
 }
 
 // method checks the signer and chooses.
 func (s Signer) method() (m method, err error) {
-	if s.Certificate == nil || s.Key == nil {
+	switch {
+	case s.Certificate == nil || s.Key == nil:
 		return m, errors.New("signer without certificate or key")
-	}
-	public, ok := s.Key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(s.Certificate.PublicKey) {
+	case !x509key.Pairs(s.Certificate, s.Key):
 		return m, fmt.Errorf("key does not belong to the certificate of %s", s.Certificate.Subject)
+	case s.KeyID && len(s.Certificate.SubjectKeyId) == 0:
+		return m, fmt.Errorf("certificate of %s has no subject key identifier to be named by", s.Certificate.Subject)
 	}
-	if m.digest = s.digest(); m.digest != crypto.SHA256 && m.digest != crypto.SHA384 && m.digest != crypto.SHA512 {
+	public := x509key.Public(s.Certificate)
+	if m.digest = s.Digest; m.digest == 0 {
+		m.digest = digestFor(public)
+	}
+	if m.digest != crypto.SHA256 && m.digest != crypto.SHA384 && m.digest != crypto.SHA512 {
 		return m, fmt.Errorf("%w digest to sign with: %v; want SHA-256, SHA-384 or SHA-512", ErrUnsupported, m.digest)
 	}
 	m.options = m.digest
-	switch k := s.Certificate.PublicKey.(type) {
+	switch k := public.(type) {
 	case *rsa.PublicKey:
-		if bits := k.N.BitLen(); bits < goodRSA || bits > maxRSA {
-			return m, fmt.Errorf("RSA key of %d bits: sign with one of %d to %d", bits, goodRSA, maxRSA)
-		}
-		m.identifier = syntax.Algorithm(oidRSA, asn1.NullBytes)
-		if s.PSS {
-			m.options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: m.digest}
-			m.identifier = pssAlgorithm(m.digest)
-		}
+		err = m.byRSA(k, s)
 	case *ecdsa.PublicKey:
 		switch k.Curve {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
 			m.identifier = syntax.Algorithm(ecdsaWith(m.digest), nil)
 		default:
-			return m, fmt.Errorf("%w elliptic curve to sign with: %s", ErrUnsupported, k.Curve.Params().Name)
+			err = fmt.Errorf("%w elliptic curve to sign with: %s", ErrUnsupported, k.Curve.Params().Name)
 		}
 	case ed25519.PublicKey:
-		m.options, m.identifier = crypto.Hash(0), syntax.Algorithm(oidEd25519, nil)
+		m.digest, m.options, m.identifier = crypto.SHA512, crypto.Hash(0), syntax.Algorithm(oidEd25519, nil)
+	case *mldsa.PublicKey:
+		// RFC 9882 section 5 wants the algorithms protected, as none of them is part of what is signed.
+		m.options, m.identifier, m.protected = crypto.Hash(0), syntax.Algorithm(x509key.OIDMLDSA(k), nil), true
 	default:
-		return m, fmt.Errorf("%w kind of key to sign with: %T", ErrUnsupported, k)
+		err = fmt.Errorf("%w kind of key to sign with: %T", ErrUnsupported, k)
 	}
-	return m, nil
+	return m, err
 }
 
-// digest is the chosen digest, or one of the key's strength.
-func (s Signer) digest() crypto.Hash {
-	switch k := s.Certificate.PublicKey.(type) {
-	case ed25519.PublicKey:
+// byRSA chooses between PKCS #1 v1.5 and RSASSA-PSS, for which a key may have rules of its own (RFC 4055 section 1.2).
+func (m *method) byRSA(k *rsa.PublicKey, s Signer) error {
+	if bits := k.N.BitLen(); bits < goodRSA || bits > maxRSA {
+		return fmt.Errorf("RSA key of %d bits: sign with one of %d to %d", bits, goodRSA, maxRSA)
+	}
+	restriction, only := x509key.PSSOnly(s.Certificate)
+	if !s.PSS && !only {
+		m.identifier = syntax.Algorithm(oidRSA, asn1.NullBytes)
+		return nil
+	}
+	if restriction != nil {
+		bound, err := readPSS(restriction)
+		if err != nil {
+			return err
+		}
+		if s.Digest == 0 {
+			m.digest = bound.hash
+		}
+		if m.digest != bound.hash || m.digest != bound.mgf || bound.salt > m.digest.Size() {
+			return fmt.Errorf("%w: key for RSA-PSS with %v, mask by %v and a salt of %d octets at least; want one digest, and its length",
+				ErrUnsupported, bound.hash, bound.mgf, bound.salt)
+		}
+	}
+	m.options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: m.digest}
+	m.identifier = pssParameters{m.digest, m.digest, m.digest.Size()}.identifier()
+	return nil
+}
+
+// digestFor is a digest of the key's strength.
+func digestFor(public crypto.PublicKey) crypto.Hash {
+	switch k := public.(type) {
+	case ed25519.PublicKey, *mldsa.PublicKey: // RFC 9882 section 3.3: what everybody has
 		return crypto.SHA512
 	case *ecdsa.PublicKey:
-		bits := k.Curve.Params().BitSize
-		switch {
-		case s.Digest != 0:
+		switch bits := k.Curve.Params().BitSize; {
 		case bits > 384:
 			return crypto.SHA512
 		case bits > 256:
 			return crypto.SHA384
 		}
 	}
-	if s.Digest == 0 {
-		return crypto.SHA256
-	}
-	return s.Digest
+	return crypto.SHA256
 }
 
 // ecdsaWith is the algorithm whose name includes the digest (RFC 5754 section 3.3).
@@ -164,7 +192,7 @@ func ecdsaWith(h crypto.Hash) asn1.ObjectIdentifier {
 
 // signerInfo signs the attributes over a content of that digest (RFC 5652 section 5.3).
 func (s Signer) signerInfo(m method, sum []byte) ([]byte, error) {
-	attributes, err := s.attributes(sum)
+	attributes, err := s.attributes(m, sum)
 	if err != nil {
 		return nil, err
 	}
@@ -181,11 +209,7 @@ func (s Signer) signerInfo(m method, sum []byte) ([]byte, error) {
 	}
 	var b cryptobyte.Builder
 	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1Int64(1)
-		b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddBytes(s.Certificate.RawIssuer)
-			b.AddASN1BigInt(s.Certificate.SerialNumber)
-		})
+		s.addIdentifier(b)
 		b.AddBytes(syntax.Algorithm(syntax.Digest(m.digest), nil))
 		b.AddASN1(syntax.Explicit(0), func(b *cryptobyte.Builder) { b.AddBytes(attributes) })
 		b.AddBytes(m.identifier)
@@ -194,8 +218,22 @@ func (s Signer) signerInfo(m method, sum []byte) ([]byte, error) {
 	return b.Bytes()
 }
 
+// addIdentifier appends the version and the SignerIdentifier that goes with it.
+func (s Signer) addIdentifier(b *cryptobyte.Builder) {
+	if s.KeyID {
+		b.AddASN1Int64(3)
+		b.AddASN1(syntax.Context0, func(b *cryptobyte.Builder) { b.AddBytes(s.Certificate.SubjectKeyId) })
+		return
+	}
+	b.AddASN1Int64(1)
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(s.Certificate.RawIssuer)
+		b.AddASN1BigInt(s.Certificate.SerialNumber)
+	})
+}
+
 // attributes returns the contents of the SET OF signed attributes, in order (RFC 8551 section 2.5).
-func (s Signer) attributes(sum []byte) ([]byte, error) {
+func (s Signer) attributes(m method, sum []byte) ([]byte, error) {
 	var list [][]byte
 	var failed error
 	add := func(oid asn1.ObjectIdentifier, value func(*cryptobyte.Builder)) {
@@ -215,8 +253,22 @@ func (s Signer) attributes(sum []byte) ([]byte, error) {
 	}
 	add(oidCapabilities, addCapabilities)
 	add(oidSigningCertificateV2, func(b *cryptobyte.Builder) { addSigningCertificate(b, s.Certificate) })
+	if m.protected {
+		add(oidAlgorithmProtection, m.addProtection)
+	}
 	slices.SortFunc(list, bytes.Compare)
 	return bytes.Join(list, nil), failed
+}
+
+// addProtection appends a CMSAlgorithmProtection (RFC 6211 section 2).
+func (m method) addProtection(b *cryptobyte.Builder) {
+	signature := input(m.identifier)
+	var fields cryptobyte.String
+	signature.ReadASN1(&fields, der.SEQUENCE) // of our own making
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(syntax.Algorithm(syntax.Digest(m.digest), nil))
+		b.AddASN1(syntax.Explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(fields) })
+	})
 }
 
 // addTime appends a Time: UTCTime through 2049 (RFC 5652 section 11.3).

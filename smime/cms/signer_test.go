@@ -188,7 +188,7 @@ func TestKeys(t *testing.T) {
 		{"Ed25519 cut short", ed25519.PublicKey{1, 2, 3}},
 	} {
 		for name, algorithm := range map[string][]byte{
-			"PKCS #1": syntax.Algorithm(oidRSA, nil), "PSS": pssAlgorithm(crypto.SHA256), "ECDSA": syntax.Algorithm(ecdsaWith(crypto.SHA256), nil),
+			"PKCS #1": syntax.Algorithm(oidRSA, nil), "PSS": pssParameters{crypto.SHA256, crypto.SHA256, crypto.SHA256.Size()}.identifier(), "ECDSA": syntax.Algorithm(ecdsaWith(crypto.SHA256), nil),
 			"Ed25519": syntax.Algorithm(oidEd25519, nil),
 		} {
 			in := input(algorithm)

@@ -1,9 +1,11 @@
 package cms
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/subtle"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +13,7 @@ import (
 
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"mailseal/internal/x509key"
 	"mailseal/smime/cms/syntax"
 )
 
@@ -18,26 +21,34 @@ import (
 type SignerResult struct {
 	Info        *SignerInfo
 	Certificate *x509.Certificate // of the signer, untrusted; nil when it is not there
-	Err         error             // nil: the signature is mathematically good over the content
+	// Twins are other certificates with the same key that the signer may as well have meant, as after a renewal
+	// (RFC 8551 section 2.6). There are none if a signing certificate attribute names the one.
+	Twins       []*x509.Certificate
+	Err         error // nil: the signature is mathematically good over the content
 	Digest      crypto.Hash
 	Algorithm   string    // of the signature, readable
 	SigningTime time.Time // what the signer claims; zero when nothing
 }
 
-// maxCandidates bounds how many certificates with the same name are tried for one signer.
-const maxCandidates = 8
+// Bounds on hostile certificates: how many with the same name are tried for one signer, and how much time checks of signatures
+// may take for all signers (a rough figure for a quiet machine; that many signers with honest keys need a tenth of it).
+const (
+	maxCandidates = 8
+	maxWork       = 300 * time.Millisecond
+)
 
 // Verify checks every signer, in order, with the embedded certificates and extra ones. The first of these that is wrong is the
 // signer's Err: attributes, digest, certificate, signature, strength. For ErrWeak everything else is in order.
 func (s *SignedData) Verify(extra ...*x509.Certificate) []SignerResult {
 	results := make([]SignerResult, len(s.Signers))
+	work := maxWork
 	for i, si := range s.Signers {
-		results[i] = s.verify(si, extra)
+		results[i] = s.verify(si, extra, &work)
 	}
 	return results
 }
 
-func (s *SignedData) verify(si *SignerInfo, extra []*x509.Certificate) SignerResult {
+func (s *SignedData) verify(si *SignerInfo, extra []*x509.Certificate, work *time.Duration) SignerResult {
 	res := SignerResult{
 		Info:      si,
 		Digest:    syntax.Hash(si.DigestAlgorithm.Algorithm),
@@ -67,7 +78,11 @@ func (s *SignedData) verify(si *SignerInfo, extra []*x509.Certificate) SignerRes
 	if candidates, res.Err = signingCertificates(si, candidates); res.Err != nil {
 		return res
 	}
-	res.Certificate, res.Err = s.checkSignature(si, candidates)
+	candidates = candidates[:min(len(candidates), maxCandidates)]
+	var fitting []*x509.Certificate
+	if fitting, res.Err = s.checkSignature(si, candidates, work); len(fitting) > 0 {
+		res.Certificate, res.Twins = fitting[0], fitting[1:]
+	}
 	return res
 }
 
@@ -77,7 +92,7 @@ func (s *SignedData) candidates(si *SignerInfo, extra []*x509.Certificate) []*x5
 	var found []*x509.Certificate
 	for _, list := range [][]*x509.Certificate{s.Certificates, extra} {
 		for _, c := range list {
-			if len(found) < maxCandidates && si.Identifies(c) && !slices.ContainsFunc(found, c.Equal) {
+			if si.Identifies(c) && !slices.ContainsFunc(found, c.Equal) {
 				found = append(found, c)
 			}
 		}
@@ -101,7 +116,7 @@ func signingTime(si *SignerInfo) (time.Time, error) {
 // checkAttributes holds the signed attributes against RFC 5652 sections 5.3 and 11 and RFC 6211.
 func (s *SignedData) checkAttributes(si *SignerInfo) error {
 	for _, a := range si.UnsignedAttributes {
-		if a.Type.Equal(oidContentType) || a.Type.Equal(oidMessageDigest) || a.Type.Equal(oidSigningTime) {
+		if slices.ContainsFunc(signedOnly, a.Type.Equal) {
 			return fmt.Errorf("%w: attribute %s is not signed", ErrAttributes, nameOf(a.Type))
 		}
 	}
@@ -129,8 +144,17 @@ func (s *SignedData) checkAttributes(si *SignerInfo) error {
 	if in = input(v); !in.SkipASN1(der.OCTET_STRING) || !in.Empty() {
 		return fmt.Errorf("%w: no message digest", ErrAttributes)
 	}
+	for _, oid := range []asn1.ObjectIdentifier{oidCapabilities, oidKeyPreference} {
+		if _, err := attribute(si.SignedAttributes, oid); err != nil { // at most one, with one value
+			return err
+		}
+	}
 	return checkProtection(si)
 }
+
+// signedOnly are attributes that must not stand among those that are not signed (RFC 5652 section 11). Others are not looked at
+// there.
+var signedOnly = []asn1.ObjectIdentifier{oidContentType, oidMessageDigest, oidSigningTime}
 
 // checkProtection compares the CMSAlgorithmProtection attribute, if there is one (RFC 6211 section 2).
 func checkProtection(si *SignerInfo) error {
@@ -179,31 +203,44 @@ func (s *SignedData) checkDigest(si *SignerInfo, h crypto.Hash) error {
 	return nil
 }
 
-// checkSignature tries the candidates and returns the one that fits, or the first and what is wrong with it.
-func (s *SignedData) checkSignature(si *SignerInfo, candidates []*x509.Certificate) (*x509.Certificate, error) {
+// checkSignature tries the candidates, each key once, and returns those with the first key that fits, or what is wrong with the
+// first candidate.
+func (s *SignedData) checkSignature(si *SignerInfo, candidates []*x509.Certificate, work *time.Duration) ([]*x509.Certificate, error) {
 	var first error
-	for _, c := range candidates {
+	for i, c := range candidates {
+		same := func(o *x509.Certificate) bool {
+			return bytes.Equal(o.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
+		}
+		if slices.ContainsFunc(candidates[:i], same) {
+			continue
+		}
 		v, err := newVerifier(c, si)
 		if err == nil {
-			err = s.checkWith(v, si)
+			err = s.checkWith(v, si, work)
 		}
 		if err == nil || errors.Is(err, ErrWeak) {
-			return c, err
+			return slices.DeleteFunc(slices.Clone(candidates[i:]), func(o *x509.Certificate) bool { return !same(o) }), err
 		}
 		if first == nil {
 			first = err
 		}
 	}
-	return candidates[0], first
+	return nil, first
 }
 
 // checkWith checks the signature over the signed attributes or, if there are none, over the content (RFC 5652 section 5.4).
-func (s *SignedData) checkWith(v *verifier, si *SignerInfo) error {
+func (s *SignedData) checkWith(v *verifier, si *SignerInfo, work *time.Duration) error {
+	if *work < 0 {
+		return fmt.Errorf("%w: too many large keys to try", ErrLimit)
+	}
+	cost := x509key.Cost(v.key)
 	if si.SignedAttributes == nil {
+		*work -= cost
 		return v.verifyDigest(s.digest.sums[v.hash], si.Signature)
 	}
 	err := ErrSignature
 	for _, encoding := range si.signed {
+		*work -= cost
 		if err = v.verify(encoding, si.Signature); !errors.Is(err, ErrSignature) {
 			break
 		}

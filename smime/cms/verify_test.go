@@ -116,13 +116,17 @@ func TestVerifySemantics(t *testing.T) {
 		{"signature algorithm with parameters", func(f *forgery) { f.algorithm = syntax.Algorithm(oidRSA, octets([]byte("x"))) }, ErrUnsupported},
 		{"unknown signature algorithm", func(f *forgery) { f.algorithm = syntax.Algorithm(receipt, nil) }, ErrUnsupported},
 		{"PSS without parameters", func(f *forgery) { f.algorithm = syntax.Algorithm(oidPSS, nil) }, ErrUnsupported},
-		{"PSS named, PKCS #1 made", func(f *forgery) { f.algorithm = pssAlgorithm(crypto.SHA256) }, ErrSignature},
-		{"PSS of another hash", func(f *forgery) { f.algorithm = pssAlgorithm(crypto.SHA512) }, ErrUnsupported},
+		{"PSS named, PKCS #1 made", func(f *forgery) {
+			f.algorithm = pssParameters{crypto.SHA256, crypto.SHA256, crypto.SHA256.Size()}.identifier()
+		}, ErrSignature},
+		{"PSS of another hash", func(f *forgery) {
+			f.algorithm = pssParameters{crypto.SHA512, crypto.SHA512, crypto.SHA512.Size()}.identifier()
+		}, ErrUnsupported},
 		{"PSS", func(f *forgery) {
-			f.algorithm, f.options = pssAlgorithm(crypto.SHA256), &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}
+			f.algorithm, f.options = pssParameters{crypto.SHA256, crypto.SHA256, crypto.SHA256.Size()}.identifier(), &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}
 		}, nil},
 		{"PSS with a salt of another length", func(f *forgery) {
-			f.algorithm, f.options = pssAlgorithm(crypto.SHA256), &rsa.PSSOptions{SaltLength: 20, Hash: crypto.SHA256}
+			f.algorithm, f.options = pssParameters{crypto.SHA256, crypto.SHA256, crypto.SHA256.Size()}.identifier(), &rsa.PSSOptions{SaltLength: 20, Hash: crypto.SHA256}
 		}, ErrSignature},
 	} {
 		t.Run(test.name, func(t *testing.T) {
