@@ -145,10 +145,10 @@ install: build $(SERVICE)
 install-systemd:
 	$(call put,systemd/mailseal-milter.service,$(PREFIX)/lib/systemd/system/mailseal-milter.service)
 	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' systemd/mailseal-milter.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/mailseal-milter.service'
-	$(call put,systemd/mailseal-milter.socket,$(PREFIX)/lib/systemd/system/mailseal-milter.socket)
+	$(foreach f,mailseal-milter.socket mailseal-milter-before.socket,$(call put,systemd/$f,$(PREFIX)/lib/systemd/system/$f))
 	$(call put,systemd/mailseal.sysusers,$(PREFIX)/lib/sysusers.d/mailseal.conf)
 	$(call put,systemd/mailseal.tmpfiles,$(PREFIX)/lib/tmpfiles.d/mailseal.conf)
-	$(call put,systemd/mailseal-milter.socket.d/chroot.conf,$(EXAMPLES)/systemd/mailseal-milter.socket.d/chroot.conf)
+	$(foreach f,$(notdir $(wildcard systemd/*.socket.d)),$(call put,systemd/$f/chroot.conf,$(EXAMPLES)/systemd/$f/chroot.conf))
 
 # The script finds its configuration where the product looks for it, which is
 # below /usr/local whatever PREFIX is.

@@ -37,14 +37,11 @@ func (d *daemon) listenMetrics() error {
 	case "":
 		return nil
 	case "unix":
-		d.counting.ln, err = milter.Listen("unix:"+c.Address, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup})
+		d.counting.ln, err = milter.Listen("unix:"+c.Address, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup, Log: d.log})
 	default:
 		d.counting.ln, err = net.Listen(c.Network, c.Address)
 	}
 	if err != nil {
-		for _, ln := range d.lns {
-			ln.Close()
-		}
 		return fail(exUnavailable, d.flags.at(d.conf, "metrics.listen", err))
 	}
 	return nil

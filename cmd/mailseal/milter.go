@@ -49,8 +49,8 @@ type daemon struct {
 	logTo  *maillog.Queue
 	conf   *config.Config
 	server *milter.Server
-	before *before // nil: we do not stand before other milters
-	lns    []net.Listener
+	before *milter.Server // nil: we do not stand before other milters
+	lns    []listener
 	// signers is how many identities the configuration in use has. It belongs
 	// to reload.
 	signers int
@@ -136,24 +136,71 @@ func (d *daemon) openLog(env Env) error {
 	return nil
 }
 
-func (d *daemon) listen() error {
-	lns, err := activated(d.getenv)
+// A listener is a socket, and who answers there.
+type listener struct {
+	net.Listener
+	server *milter.Server
+}
+
+// listen opens all sockets but those that systemd passes, or none.
+func (d *daemon) listen() (err error) {
+	defer func() {
+		if err != nil {
+			for _, ln := range d.lns {
+				ln.Close()
+			}
+		}
+	}()
+	if err := d.takePassed(); err != nil {
+		return err
+	}
+	c := d.conf.Milter
+	for _, s := range []struct {
+		key, socket string
+		server      *milter.Server
+	}{
+		{"milter.socket", c.Socket, d.server},
+		{"milter.before_socket", c.BeforeSocket, d.before},
+	} {
+		if s.server == nil || slices.ContainsFunc(d.lns, func(ln listener) bool { return ln.server == s.server }) {
+			continue
+		}
+		ln, err := milter.Listen(s.socket, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup, Log: d.log})
+		if err != nil {
+			return fail(exUnavailable, d.flags.at(d.conf, s.key, err))
+		}
+		d.lns = append(d.lns, listener{ln, s.server})
+	}
+	return d.listenMetrics()
+}
+
+// takePassed takes the sockets that systemd passes, each for the server that
+// its name is for.
+func (d *daemon) takePassed() error {
+	all, err := activated(d.getenv)
 	if err != nil {
 		return fail(exOSErr, err)
 	}
-	if len(lns) == 0 {
-		c := d.conf.Milter
-		ln, err := milter.Listen(c.Socket, milter.SocketOptions{Mode: c.SocketMode, Group: c.SocketGroup, Log: d.log})
-		if err != nil {
-			return fail(exUnavailable, d.flags.at(d.conf, "milter.socket", err))
+	for _, p := range all {
+		server := d.server
+		if p.name == beforeName {
+			server = d.before
 		}
-		lns = append(lns, ln)
+		d.lns = append(d.lns, listener{p.Listener, server})
 	}
-	d.lns = lns
-	if err := d.listenBefore(); err != nil {
-		return err
+	if slices.ContainsFunc(d.lns, func(ln listener) bool { return ln.server == nil }) {
+		// To serve it as milter.socket would be worse than not to start: other
+		// milters stand behind it.
+		return failf(exConfig, "systemd passes the socket %q of mailseal-milter-before.socket; set milter.before_socket, or disable that unit", beforeName)
 	}
-	return d.listenMetrics()
+	return nil
+}
+
+func (d *daemon) servers() []*milter.Server {
+	if d.before == nil {
+		return []*milter.Server{d.server}
+	}
+	return []*milter.Server{d.before, d.server}
 }
 
 // run serves until the context ends, and reads the configuration again as
@@ -164,9 +211,13 @@ func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
 	d.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", d.flags.config)
 	g, ctx := errgroup.WithContext(ctx)
 	for _, ln := range d.lns {
-		d.log.Info("listening", "socket", ln.Addr().String())
+		key := "socket"
+		if ln.server == d.before {
+			key = "before_socket"
+		}
+		d.log.Info("listening", key, ln.Addr().String())
 		g.Go(func() error {
-			if err := d.serverOf(ln).Serve(ln); !errors.Is(err, milter.ErrServerClosed) {
+			if err := ln.server.Serve(ln); !errors.Is(err, milter.ErrServerClosed) {
 				return fail(exOSErr, fmt.Errorf("serve %s: %w", ln.Addr(), err))
 			}
 			return nil
@@ -225,7 +276,7 @@ func (d *daemon) reload() {
 		if err = gerr; err == nil {
 			d.server.SetHandler(handler)
 			if d.before != nil {
-				d.before.server.SetHandler(handler.Before())
+				d.before.SetHandler(handler.Before())
 			}
 		}
 	}

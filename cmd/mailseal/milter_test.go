@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -329,78 +327,6 @@ func TestNotify(t *testing.T) {
 	}
 	if err := notify(func(string) string { return "relative" }, "READY=1"); err == nil {
 		t.Error("a relative NOTIFY_SOCKET is taken")
-	}
-}
-
-// TestProcess runs the product itself: a socket that systemd opened, signals,
-// and an orderly end with status 0.
-func TestProcess(t *testing.T) {
-	name := house(t)
-	socket := filepath.Join(t.TempDir(), "activated.sock")
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.SetUnlinkOnClose(false)
-	f, err := ln.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	// As systemd does: the socket is descriptor 3, and the process is named.
-	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec mailseal milter -config "$0"`, name)
-	cmd.ExtraFiles = []*os.File{f}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill() }) // has ended long before
-	f.Close()
-	log := newLogbook(t, stderr)
-	log.await("listening", socket)
-	if a, ct := mail(t, socket); a != 'a' || !strings.Contains(ct, "multipart/signed") {
-		t.Errorf("answer %c, Content-Type %q", a, ct)
-	}
-	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1} {
-		if err := cmd.Process.Signal(s); err != nil {
-			t.Fatal(err)
-		}
-		log.await("reloaded")
-	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	log.await("stopped messages=1")
-	for range log.lines { // to the end, before Wait closes the pipe
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
-	if _, err := os.Stat(socket); err != nil {
-		t.Errorf("systemd's socket is gone: %v", err)
-	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(name), "milter.sock")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("it opened its own socket besides: %v", err)
-	}
-}
-
-func TestActivated(t *testing.T) {
-	env := func(pid, fds string) func(string) string {
-		return func(key string) string { return map[string]string{"LISTEN_PID": pid, "LISTEN_FDS": fds}[key] }
-	}
-	self := fmt.Sprint(os.Getpid())
-	for _, e := range []func(string) string{env("", ""), env("1", "1"), env("x", "1"), env(self, "")} {
-		if lns, err := activated(e); len(lns) != 0 || err != nil {
-			t.Errorf("%d sockets, %v", len(lns), err)
-		}
-	}
-	for _, fds := range []string{"x", "-1", "65"} {
-		if _, err := activated(env(self, fds)); err == nil {
-			t.Errorf("LISTEN_FDS=%s is taken", fds)
-		}
 	}
 }
 

@@ -17,11 +17,18 @@ const (
 	maxFDs  = 64
 )
 
+// A passed socket is one that systemd has opened, with the name that its unit
+// gives it (FileDescriptorName=, or the unit's own).
+type passed struct {
+	net.Listener
+	name string
+}
+
 // activated returns the sockets that systemd opened for us, none when it did
 // not. The variables that say so are taken away, so that no child believes
 // them.
-func activated(getenv func(string) string) ([]net.Listener, error) {
-	pid, fds := getenv("LISTEN_PID"), getenv("LISTEN_FDS")
+func activated(getenv func(string) string) ([]passed, error) {
+	pid, fds, names := getenv("LISTEN_PID"), getenv("LISTEN_FDS"), getenv("LISTEN_FDNAMES")
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		os.Unsetenv(name)
 	}
@@ -35,21 +42,32 @@ func activated(getenv func(string) string) ([]net.Listener, error) {
 	if err != nil || n < 0 || n > maxFDs {
 		return nil, fmt.Errorf("LISTEN_FDS=%q: want a number up to %d", fds, maxFDs)
 	}
-	var lns []net.Listener
-	for fd := firstFD; fd < firstFD+n; fd++ {
-		unix.CloseOnExec(fd)
-		f := os.NewFile(uintptr(fd), "LISTEN_FD_"+strconv.Itoa(fd))
-		ln, err := net.FileListener(f) // has a descriptor of its own
-		f.Close()
-		if err != nil {
-			for _, ln := range lns {
-				ln.Close()
-			}
-			return nil, fmt.Errorf("socket %d of systemd: %w; want a stream socket", fd, err)
+	all := make([]passed, n)
+	if names != "" {
+		each := strings.Split(names, ":")
+		if len(each) != n {
+			return nil, fmt.Errorf("LISTEN_FDNAMES=%q: want %d names, as LISTEN_FDS says", names, n)
 		}
-		lns = append(lns, ln)
+		for i, name := range each {
+			all[i].name = name
+		}
 	}
-	return lns, nil
+	for i := range all {
+		if all[i].Listener, err = inherit(firstFD + i); err != nil {
+			for _, p := range all[:i] {
+				p.Close()
+			}
+			return nil, fmt.Errorf("socket %d of systemd: %w; want a stream socket", firstFD+i, err)
+		}
+	}
+	return all, nil
+}
+
+func inherit(fd int) (net.Listener, error) {
+	unix.CloseOnExec(fd)
+	f := os.NewFile(uintptr(fd), "LISTEN_FD_"+strconv.Itoa(fd))
+	defer f.Close()
+	return net.FileListener(f) // has a descriptor of its own
 }
 
 // notify tells systemd of our state (sd_notify(3)). Without NOTIFY_SOCKET it

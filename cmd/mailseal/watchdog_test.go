@@ -142,7 +142,7 @@ func TestWatchdog(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := &stuck{Listener: ln, release: make(chan struct{})}
-	r := startWith(t, house(t), sd.getenv, func(d *daemon) { d.lns = append(d.lns, second) })
+	r := startWith(t, house(t), sd.getenv, func(d *daemon) { d.lns = append(d.lns, listener{second, d.server}) })
 	sd.await("READY=1\nSTATUS=listening")
 	for range 3 {
 		sd.await("WATCHDOG=1")

@@ -27,7 +27,7 @@ exec setpriv --reuid "$user" --regid "$group" --clear-groups --no-new-privs --bo
 `
 
 // TestConfined: the daemon does all its work where it may write to its two
-// folders only, with a socket of its own there, and with one of systemd's in
+// folders only, with a socket of its own there, and with two of systemd's in
 // a folder that it cannot write to, as a chrooted Postfix wants it.
 func TestConfined(t *testing.T) {
 	unshare := tool(t, "unshare")
@@ -42,13 +42,19 @@ func TestConfined(t *testing.T) {
 			m := newManager(t, h)
 			m.socket = h.path("spool/milter.sock")
 			socket, script := m.socket, confine
-			if name == "own" {
+			if name == "systemd's" {
+				m.before = h.path("spool/before.sock")
+				h.configure(fmt.Sprintf("spool_memory = \"32KiB\"\nearlier_milters = true\nbefore_socket = \"unix:%s\"", m.before))
+			} else {
 				socket, script = h.socket(), strings.Replace(confine, "export ", "unset LISTEN_FDS\nexport ", 1)
 			}
 			pidfile := h.path("run/pid")
 			p := m.start(nil, unshare, "--mount", "/bin/sh", "-c", script, "confine", h.dir, fmt.Sprint(uid), fmt.Sprint(gid),
 				h.product, "milter", "-config", h.config(), "-P", pidfile)
 			m.confinedOwner(uid, gid)
+			if m.before != "" && signs(t, "unix", m.before) {
+				t.Error("mail is signed before other milters")
+			}
 			m.live(p, pidfile, socket)
 			if _, err := os.Lstat(pidfile); err == nil {
 				t.Error("-P is left")
@@ -57,12 +63,17 @@ func TestConfined(t *testing.T) {
 	}
 }
 
-// confinedOwner gives the socket to who may use it, as SocketUser= does.
+// confinedOwner gives the sockets to who may use them, as SocketUser= does.
 func (m *manager) confinedOwner(uid, gid int) {
 	m.t.Helper()
-	ok(m.t, os.Chown(m.socket, uid, gid))
-	ok(m.t, os.Chmod(m.socket, 0o660))
-	if info, err := os.Stat(m.socket); err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(uid) {
-		m.t.Errorf("%v, %v", info, err)
+	for _, socket := range []string{m.socket, m.before} {
+		if socket == "" {
+			continue
+		}
+		ok(m.t, os.Chown(socket, uid, gid))
+		ok(m.t, os.Chmod(socket, 0o660))
+		if info, err := os.Stat(socket); err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(uid) {
+			m.t.Errorf("%v, %v", info, err)
+		}
 	}
 }

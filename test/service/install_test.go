@@ -36,6 +36,7 @@ func TestInstall(t *testing.T) {
 			[]string{
 				"usr/bin/mailseal 755", "usr/share/man/man8/mailseal.8 644", "usr/share/man/man5/mailseal.toml.5 644",
 				"usr/lib/systemd/system/mailseal-milter.service 644", "usr/lib/systemd/system/mailseal-milter.socket 644",
+				"usr/lib/systemd/system/mailseal-milter-before.socket 644",
 				"usr/lib/sysusers.d/mailseal.conf 644", "usr/lib/tmpfiles.d/mailseal.conf 644",
 				"usr/share/doc/mailseal/README.md 644",
 			},
@@ -60,7 +61,7 @@ func TestInstall(t *testing.T) {
 			examples := "usr/local/share/examples/mailseal"
 			if name != "FreeBSD" {
 				examples = filepath.Dir(filepath.Dir(strings.Fields(tt.files[0])[0])) + "/share/doc/mailseal/examples"
-				tt.files = append(tt.files, examples+"/systemd/mailseal-milter.socket.d/chroot.conf 644")
+				tt.files = append(tt.files, examples+"/systemd/mailseal-milter.socket.d/chroot.conf 644", examples+"/systemd/mailseal-milter-before.socket.d/chroot.conf 644")
 			}
 			tt.files = append(tt.files, examples+"/mailseal.toml 644")
 			for _, f := range tt.files {

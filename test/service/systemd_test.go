@@ -20,7 +20,8 @@ import (
 func units(t *testing.T, h *house) string {
 	t.Helper()
 	dir := h.path("units")
-	for _, name := range []string{"mailseal-milter.service", "mailseal-milter.socket", "mailseal-milter.socket.d/chroot.conf"} {
+	for _, name := range []string{"mailseal-milter.service", "mailseal-milter.socket", "mailseal-milter.socket.d/chroot.conf",
+		"mailseal-milter-before.socket", "mailseal-milter-before.socket.d/chroot.conf"} {
 		b, err := os.ReadFile(source(t, "systemd/"+name))
 		ok(t, err)
 		h.put("units/"+name, strings.ReplaceAll(string(b), "/usr/local/bin/mailseal", h.product))
@@ -29,29 +30,32 @@ func units(t *testing.T, h *house) string {
 }
 
 // TestVerify: systemd finds nothing to say about the units, with and without
-// the drop-in for a chrooted Postfix.
+// the drop-ins for a chrooted Postfix.
 func TestVerify(t *testing.T) {
 	analyze := tool(t, "systemd-analyze")
 	h := newHouse(t)
 	dir := units(t, h)
 	verify := func() string {
-		out, err := exec.Command(analyze, "--man=no", "verify", filepath.Join(dir, "mailseal-milter.service"), filepath.Join(dir, "mailseal-milter.socket")).CombinedOutput()
+		out, err := exec.Command(analyze, "--man=no", "verify", filepath.Join(dir, "mailseal-milter.service"),
+			filepath.Join(dir, "mailseal-milter.socket"), filepath.Join(dir, "mailseal-milter-before.socket")).CombinedOutput()
 		if err != nil {
 			t.Errorf("systemd-analyze verify: %v", err)
 		}
 		return string(out)
 	}
 	if out := verify(); out != "" {
-		t.Errorf("with the drop-in:\n%s", out)
+		t.Errorf("with the drop-ins:\n%s", out)
 	}
-	// It does look at the drop-in.
-	h.put("units/mailseal-milter.socket.d/wrong.conf", "[Socket]\nNonsense=1\n")
-	if out := verify(); !strings.Contains(out, "Unknown key 'Nonsense'") {
-		t.Errorf("a wrong drop-in: %q", out)
+	// It does look at the drop-ins.
+	for _, unit := range []string{"mailseal-milter.socket", "mailseal-milter-before.socket"} {
+		h.put("units/"+unit+".d/wrong.conf", "[Socket]\nNonsense=1\n")
+		if out := verify(); !strings.Contains(out, "Unknown key 'Nonsense'") {
+			t.Errorf("a wrong drop-in of %s: %q", unit, out)
+		}
+		ok(t, os.RemoveAll(filepath.Join(dir, unit+".d")))
 	}
-	ok(t, os.RemoveAll(filepath.Join(dir, "mailseal-milter.socket.d")))
 	if out := verify(); out != "" {
-		t.Errorf("without the drop-in:\n%s", out)
+		t.Errorf("without the drop-ins:\n%s", out)
 	}
 }
 
@@ -109,10 +113,10 @@ func TestFolders(t *testing.T) {
 	}
 }
 
-// setting returns the values of a setting in the service's unit, in order.
-func setting(t *testing.T, key string) (values []string) {
+// setting returns the values of a setting in a unit, in order.
+func setting(t *testing.T, unit, key string) (values []string) {
 	t.Helper()
-	b, err := os.ReadFile(source(t, "systemd/mailseal-milter.service"))
+	b, err := os.ReadFile(source(t, "systemd/"+unit))
 	ok(t, err)
 	for _, line := range strings.Split(string(b), "\n") {
 		if v, ok := strings.CutPrefix(line, key+"="); ok {
@@ -122,12 +126,13 @@ func setting(t *testing.T, key string) (values []string) {
 	return values
 }
 
-// A manager is systemd as far as the daemon meets it: it holds the socket, hears
-// the daemon, and gives it an environment and descriptors.
+// A manager is systemd as far as the daemon meets it: it holds the sockets,
+// hears the daemon, and gives it an environment and descriptors.
 type manager struct {
 	t      *testing.T
 	house  *house
-	socket string
+	socket string // of mailseal-milter.socket
+	before string // of mailseal-milter-before.socket, "" where that is not enabled
 	hears  *net.UnixConn
 	notify string
 }
@@ -143,23 +148,38 @@ func newManager(t *testing.T, h *house) *manager {
 	return m
 }
 
-// start runs a command as ExecStart= would be, with the socket.
-func (m *manager) start(user *syscall.Credential, argv ...string) *process {
+// open makes a socket, as a socket unit does.
+func (m *manager) open(path string, user *syscall.Credential) *os.File {
 	m.t.Helper()
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: m.socket, Net: "unix"})
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	ok(m.t, err)
 	ln.SetUnlinkOnClose(false)
 	defer ln.Close()
 	f, err := ln.File()
 	ok(m.t, err)
-	defer f.Close()
 	if user != nil {
-		ok(m.t, os.Chown(m.socket, int(user.Uid), int(user.Gid)))
+		ok(m.t, os.Chown(path, int(user.Uid), int(user.Gid)))
 	}
+	return f
+}
+
+// start runs a command as ExecStart= would be, with the sockets.
+func (m *manager) start(user *syscall.Credential, argv ...string) *process {
+	m.t.Helper()
+	files, names := []*os.File{m.open(m.socket, user)}, []string{"mailseal-milter.socket"}
+	if m.before != "" {
+		files = append(files, m.open(m.before, user))
+		names = append(names, setting(m.t, "mailseal-milter-before.socket", "FileDescriptorName")...)
+	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
 	// The shell becomes the daemon, so that the number is right.
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `export LISTEN_PID=$$ WATCHDOG_PID=$$; exec "$@"`, "sh"}, argv...)...)
-	cmd.ExtraFiles = []*os.File{f}
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LISTEN_FDS=1", "LISTEN_FDNAMES=mailseal-milter.socket",
+	cmd.ExtraFiles = files
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", fmt.Sprintf("LISTEN_FDS=%d", len(files)), "LISTEN_FDNAMES=" + strings.Join(names, ":"),
 		"NOTIFY_SOCKET=" + m.notify, "WATCHDOG_USEC=3000000"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	return start(m.t, cmd)
@@ -184,13 +204,16 @@ func (m *manager) next() string {
 	return string(b[:n])
 }
 
-// TestManaged: as systemd runs it, unprivileged and with its socket, the daemon
-// says when it is ready, that it lives, and when it stops, and it signs.
+// TestManaged: as systemd runs it, unprivileged and with its sockets, the daemon
+// says when it is ready, that it lives, and when it stops; it signs at the one
+// socket, and at the one before other milters it does not.
 func TestManaged(t *testing.T) {
 	_, uid, gid := nobody(t)
 	h := newHouse(t)
+	h.configure(fmt.Sprintf("earlier_milters = true\nbefore_socket = \"unix:%s\"", h.path("run/before.sock")))
 	h.give(uid, gid)
 	m := newManager(t, h)
+	m.before = h.path("run/before.sock")
 	p := m.start(&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, h.product, "milter", "-config", h.config())
 	if got := m.hear(); got != "READY=1\nSTATUS=listening" {
 		t.Errorf("got %q", got)
@@ -202,6 +225,9 @@ func TestManaged(t *testing.T) {
 	}
 	if !signs(t, "unix", m.socket) {
 		t.Error("no mail is signed")
+	}
+	if signs(t, "unix", m.before) {
+		t.Error("mail is signed before other milters")
 	}
 	ok(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	if got := m.hear(); !strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") {
@@ -216,8 +242,10 @@ func TestManaged(t *testing.T) {
 	if got := m.hear(); got != "STOPPING=1\nWATCHDOG=1" {
 		t.Errorf("got %q", got)
 	}
-	if _, err := os.Stat(m.socket); err != nil {
-		t.Errorf("systemd's socket: %v", err)
+	for _, socket := range []string{m.socket, m.before} {
+		if _, err := os.Stat(socket); err != nil {
+			t.Errorf("systemd's socket: %v", err)
+		}
 	}
 }
 
@@ -347,7 +375,7 @@ func filter(t *testing.T, analyze string) map[string]bool {
 	for _, name := range expand("@default") {
 		allowed[name] = true
 	}
-	for _, value := range setting(t, "SystemCallFilter") {
+	for _, value := range setting(t, "mailseal-milter.service", "SystemCallFilter") {
 		value, without := strings.CutPrefix(value, "~")
 		for _, word := range strings.Fields(value) {
 			for _, name := range expand(word) {
