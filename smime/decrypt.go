@@ -2,6 +2,8 @@ package smime
 
 import (
 	"errors"
+	"fmt"
+	"io"
 
 	"mailseal/internal/message"
 	"mailseal/internal/spool"
@@ -16,11 +18,14 @@ var (
 	ErrNotEncrypted = errors.New("mail is not encrypted")
 	// ErrNoRecipient: it is encrypted for others. Everybody can see that.
 	ErrNoRecipient = cms.ErrNoRecipient
-	// ErrDecrypt is all that is said of everything that depends on a key.
+	// ErrDecrypt is all that is said of everything that depends on a key: a
+	// wrong one, bad padding, a bad tag, an entity that is none. Who could tell
+	// them apart could decrypt with the help of our answers (RFC 3218).
 	ErrDecrypt = cms.ErrDecrypt
 )
 
-// DecryptOptions say with which keys, and bound the work. Keys and Spool are needed.
+// DecryptOptions say with which keys, and bound the work. Keys and Spool are
+// needed.
 type DecryptOptions struct {
 	Keys   []recipient.Key
 	Spool  *spool.Store
@@ -28,6 +33,9 @@ type DecryptOptions struct {
 	CMS    cms.Limits
 	// GCMInEnvelopedData as in cms.ReadEnvelopedOptions.
 	GCMInEnvelopedData bool
+	// Headers puts protected header fields (RFC 9788) in the place of those
+	// that the mail came with.
+	Headers bool
 	// Depth is how many layers are opened, 0 for 8.
 	Depth int
 }
@@ -38,10 +46,18 @@ type Opened struct {
 	Layers []OpenedLayer
 	// Header is that of the entity that was inside, with all its fields.
 	Header message.Header
+	// Protected is what it says of the mail's own header fields, nil where it
+	// says nothing (RFC 9788).
+	Protected *Protected
+	// Rest is why a layer further inside was not opened and stays: nil where
+	// there is none, ErrNoRecipient where it is for somebody behind us.
+	Rest error
 }
 
 // An OpenedLayer is what was around the content.
 type OpenedLayer struct {
+	// Kind is Enveloped, AuthEnveloped, Compressed, or a signature over what is
+	// encrypted: nothing is known of that but that it is gone.
 	Kind Kind
 	// Of Enveloped and AuthEnveloped:
 	Cipher     content.Cipher
@@ -50,9 +66,169 @@ type OpenedLayer struct {
 	Key        int // which of DecryptOptions.Keys opened it
 }
 
-// Decrypt returns the edits that put what is inside of an encrypted mail into its place; they own
-// the new body. ErrNotEncrypted, ErrNoRecipient, ErrDecrypt, *Problem and *message.LimitError are
-// the mail's fault; every other error is one of I/O.
+// Decrypt returns the edits that put what is inside of an encrypted mail into
+// its place; they own the new body.
+//
+// Only a mail that is encrypted as a whole is opened, never a part of one: an
+// attacker who puts a stolen ciphertext beside text of his own gets no text of
+// ours that has both (EFAIL). From what was encrypted the body comes and the
+// Content fields that describe it. Layer by layer is opened, of encryption and
+// compression, and signatures over what is encrypted. A signature over anything
+// else, inside, stays to be verified.
+//
+// ErrNotEncrypted, ErrNoRecipient, ErrDecrypt, *Problem and *message.LimitError
+// are the mail's fault; every other error is one of I/O.
 func Decrypt(m *message.Message, o DecryptOptions) ([]message.Edit, *Opened, error) {
-	return nil, nil, errors.ErrUnsupported
+	if o.Spool == nil {
+		return nil, nil, errors.New("decrypt a mail: a spool is needed")
+	}
+	if o.Depth <= 0 {
+		o.Depth = 8
+	}
+	d := &opening{DecryptOptions: o, Opened: &Opened{}}
+	d.now = inner{header: m.Header, body: m.Body, lf: m.Newline == "\n"}
+	edits, err := d.open(m)
+	if err != nil {
+		d.close()
+		return nil, nil, err
+	}
+	return edits, d.Opened, nil
+}
+
+// An opening is a mail on its way out of its layers.
+type opening struct {
+	DecryptOptions
+	*Opened
+	now       inner // what is left
+	kind      Kind
+	held      []io.Closer // that now reads from
+	decrypted bool
+}
+
+func (d *opening) open(m *message.Message) ([]message.Edit, error) {
+	if err := d.layers(); err != nil {
+		return nil, err
+	}
+	if !d.decrypted {
+		return nil, ErrNotEncrypted
+	}
+	return d.finish(m)
+}
+
+// layers takes off one layer after the other.
+func (d *opening) layers() error {
+	for {
+		root, err := message.Walk(d.now.header, message.Bytes(nil), d.Limits) // the fields alone
+		if err != nil {
+			return err
+		}
+		root.End = d.now.body.Size()
+		if d.kind, err = d.kindOf(root); err != nil {
+			return err
+		}
+		if !d.opens(d.kind) {
+			return nil
+		}
+		switch err := d.layer(root); {
+		case err == errEnough:
+			return nil
+		case err == nil:
+		case d.decrypted && fault(err):
+			d.Rest = err
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// kindOf says what is left. A multipart/signed is one if it says so.
+func (d *opening) kindOf(root *message.Part) (Kind, error) {
+	if root.MediaType == "multipart/signed" {
+		return SignedDetached, nil
+	}
+	return glance(d.now.body, root)
+}
+
+// opens reports whether a layer is one to take off. A signature is one only
+// before something was decrypted.
+func (d *opening) opens(k Kind) bool {
+	switch k {
+	case Enveloped, AuthEnveloped, Compressed:
+		return true
+	case SignedDetached, SignedOpaque:
+		return !d.decrypted
+	}
+	return false
+}
+
+// errEnough: the layer stays, as nothing is encrypted in it.
+var errEnough = errors.New("nothing encrypted inside")
+
+// layer takes off the layer that is outermost now.
+func (d *opening) layer(root *message.Part) error {
+	if repeated(root) {
+		return &Problem{BadStructure, "more than one Content-Type", nil}
+	}
+	if len(d.Layers) == d.Depth {
+		return &Problem{TooLarge, fmt.Sprintf("more than %d layers of S/MIME", d.Depth), nil}
+	}
+	switch d.kind {
+	case Enveloped, AuthEnveloped:
+		return d.decrypt(root)
+	case SignedDetached:
+		return d.unsign()
+	}
+	if !d.decrypted {
+		inside, err := preview(d.now.body, root, d.kind, d.Spool, d.Limits)
+		if err != nil {
+			return err
+		}
+		if !d.opens(inside) || inside == SignedDetached {
+			return errEnough
+		}
+	}
+	return d.unpack(root)
+}
+
+// fault reports whether an error of a layer is the mail's fault, and not one of
+// I/O.
+func fault(err error) bool {
+	var problem *Problem
+	var limit *message.LimitError
+	return errors.Is(err, ErrNoRecipient) || errors.Is(err, ErrDecrypt) || errors.As(err, &problem) || errors.As(err, &limit)
+}
+
+// finish makes the edits.
+func (d *opening) finish(m *message.Message) ([]message.Edit, error) {
+	if d.now.lf {
+		if err := d.canonical(); err != nil {
+			return nil, err
+		}
+	}
+	d.Header = d.now.header
+	var err error
+	if d.Protected, err = readProtected(d.now, m.Header, d.Spool, d.Limits); err != nil {
+		return nil, err
+	}
+	bodies := []message.Body{d.now.body}
+	for _, c := range d.held {
+		bodies = append(bodies, owned{c})
+	}
+	w := &wrapping{fields: d.now.labels(), body: message.Concat(bodies...)}
+	if d.Headers && d.Protected != nil {
+		w.outside = d.Protected.edits
+	}
+	return w.edits(m.Header), nil
+}
+
+// canonical gives what is left lines that end in CRLF, as mails have (RFC 8551
+// section 3.1.1).
+func (d *opening) canonical() error {
+	body, done, err := canonical(d.now.message(), d.Spool)
+	if err != nil {
+		return err
+	}
+	d.hold(inner{d.now.header, body, false}, done)
+	return nil
 }

@@ -42,6 +42,14 @@ type SignOptions struct {
 	Rand     io.Reader    // of the boundary, crypto/rand if nil
 	Spool    *spool.Store // where encoded parts and opaque bodies are made
 	Limits   message.Limits
+	// Protect puts copies of header fields under the signature (RFC 9788).
+	Protect HeaderProtection
+	// Encrypted signs also what is encrypted, as the outer signature of a
+	// triple-wrapped mail does (RFC 2634 section 1.1). It tells of the
+	// ciphertext alone.
+	Encrypted bool
+	// Again signs also what is signed.
+	Again bool
 	// Root is the mail's walk where the caller has it already.
 	Root *message.Part
 }
@@ -65,27 +73,34 @@ func (e *UnsignableError) Error() string {
 // encrypted already. *UnsignableError, *message.LimitError: it cannot be signed.
 // Every other error is I/O or the key.
 func Sign(m *message.Message, o SignOptions) ([]message.Edit, error) {
+	w, err := o.wrap(m, false)
+	if err != nil {
+		return nil, err
+	}
+	return w.edits(m.Header), nil
+}
+
+// wrap signs a mail, which is encrypted after that or not.
+func (o SignOptions) wrap(m *message.Message, encrypted bool) (*wrapping, error) {
 	if o.Spool == nil || o.Identity.Certificate == nil || o.Identity.Key == nil {
 		return nil, errors.New("sign a mail: spool, certificate and key are needed")
 	}
 	if why := veiled(staying(m.Header)); why != "" {
 		return nil, &UnsignableError{Reason: why}
 	}
-	header := entity.Unrepeated(m.Header)
-	if len(header) != len(m.Header) || m.Newline == "\n" {
-		o.Root = nil // it is the walk of other bytes
-	}
-	body, done, err := canonical(m, o.Spool)
+	source, done, err := newSource(m, o.Spool, o.Root)
 	if err != nil {
 		return nil, err
 	}
-	s := signature{o, entity.Source{Header: header, Body: body, Root: o.Root, Spool: o.Spool}}
+	c := o.Protect.cover(m.Header, encrypted)
+	source.Protected, source.HP = c.fields, c.hp
+	s := signature{o, source}
 	signed, fields, err := s.make()
 	if err != nil {
 		done.Close()
 		return nil, err
 	}
-	return edits(m.Header, fields, message.Concat(signed, owned{done})), nil
+	return &wrapping{fields: fields, body: message.Concat(signed, owned{done}), outside: c.outside}, nil
 }
 
 // staying is what of a header signing leaves where it is.
@@ -93,33 +108,6 @@ func staying(h message.Header) message.Header {
 	return slices.DeleteFunc(slices.Clone(h), func(f message.Field) bool {
 		return entity.IsContent(f.Name()) || f.Is("MIME-Version")
 	})
-}
-
-// owned closes a body that others read from; it adds nothing.
-type owned struct{ io.Closer }
-
-func (owned) Size() int64                       { return 0 }
-func (owned) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
-
-// edits puts the fields in the place of all that described the old body
-// (RFC 8551 section 3.1: these go inside).
-func edits(h message.Header, fields []message.Field, body message.Body) []message.Edit {
-	var es []message.Edit
-	set := func(f message.Field) bool {
-		return slices.ContainsFunc(fields, func(g message.Field) bool { return g.Is(f.Name()) })
-	}
-	for _, f := range fields {
-		es = append(es, message.SetField{Field: f})
-	}
-	seen := map[string]int{}
-	for _, f := range h {
-		if entity.IsContent(f.Name()) && !set(f) {
-			name := strings.ToLower(f.Name())
-			seen[name]++
-			es = append(es, message.DropField{Name: f.Name(), Occurrence: seen[name]})
-		}
-	}
-	return append(es, message.SetField{Field: message.NewField("MIME-Version", " 1.0")}, message.ReplaceBody{Body: body})
 }
 
 // A signature in the making.
@@ -153,10 +141,28 @@ func (s *signature) walked() (err error) {
 		}
 	}
 	f, err := examine(s.source.Body, s.source.Root, cms.ReadOptions{})
-	if unsigned := f.signed != nil && len(f.signed.Signers) == 0; err == nil && f.kind.Protected() && !unsigned {
-		err = ErrProtected
+	if err != nil {
+		return err
 	}
-	return err
+	if unsigned := f.signed != nil && len(f.signed.Signers) == 0; f.kind.Protected() && !unsigned && !s.allowed(f.kind) {
+		return ErrProtected
+	}
+	if why := s.Protect.hindered(f.kind, s.source.Root); why != "" {
+		return &UnsignableError{Reason: why}
+	}
+	return nil
+}
+
+// allowed reports whether mail of that kind is signed, as it is protected
+// already.
+func (s *signature) allowed(k Kind) bool {
+	switch k {
+	case Enveloped, AuthEnveloped:
+		return s.Encrypted
+	case SignedDetached, SignedOpaque:
+		return s.Again
+	}
+	return false
 }
 
 // sign calls f with the entity, and again with an encoded one if bytes came by
@@ -166,31 +172,18 @@ func (s *signature) sign(f func(r io.Reader, size int64) error) (message.Body, e
 	if e != nil || err != nil && !errors.Is(err, errFaults) {
 		return e, err
 	}
-	faulty := err != nil
+	forms := []form{{entity.Outline, ^entity.Fault(0)}, {entity.Encode, entity.Hard}}
+	if err != nil {
+		forms = forms[1:]
+	}
 	if err := s.walked(); err != nil {
 		return nil, err
 	}
-	for _, try := range []struct {
-		make func(entity.Source) (*entity.Entity, error)
-		mask entity.Fault
-	}{{entity.Outline, ^entity.Fault(0)}, {entity.Encode, entity.Hard}} {
-		if faulty && try.mask != entity.Hard {
-			continue
-		}
-		e, err := try.make(s.source)
-		if err != nil {
-			return nil, unsignable(err)
-		}
-		c := &check{mask: try.mask}
-		if err = c.through(e, f); err == nil {
-			return e, nil
-		}
-		e.Close()
-		if !errors.Is(err, errFaults) {
-			return nil, err
-		}
+	e, err = first(s.source, forms, f)
+	if errors.Is(err, errFaults) {
+		err = &UnsignableError{Reason: "it does not become 7-bit"}
 	}
-	return nil, &UnsignableError{Reason: "it does not become 7-bit"}
+	return e, unsignable(err)
 }
 
 // signAhead calls f with what will be the entity, if nothing in the mail is out
@@ -258,32 +251,6 @@ func unsignable(err error) error {
 		return &UnsignableError{Section: e.Section, Reason: e.Reason}
 	}
 	return err
-}
-
-// A check stops the reading of what is to be signed at the first block that
-// would not survive.
-type check struct {
-	scan entity.Scanner
-	mask entity.Fault
-}
-
-var errFaults = errors.New("content needs to be encoded")
-
-// through calls f with the entity's bytes, checked.
-func (c *check) through(e message.Body, f func(r io.Reader, size int64) error) error {
-	err := f(newStream(e, c.block), e.Size())
-	if err == nil && c.scan.Finish()&c.mask != 0 {
-		return errFaults
-	}
-	return err
-}
-
-func (c *check) block(p []byte) error {
-	c.scan.Write(p)
-	if c.scan.Faults()&c.mask != 0 {
-		return errFaults
-	}
-	return nil
 }
 
 // detached makes a multipart/signed (RFC 8551 section 3.5.3).

@@ -15,6 +15,7 @@ type assembler struct {
 	file   *spool.File
 	pieces []piece
 	look   bool // at the content of leaves
+	raw    bool // fields need not survive anything
 }
 
 type piece struct {

@@ -38,6 +38,10 @@ type Source struct {
 	Body   message.Body  // with CRLF
 	Root   *message.Part // the walk of Header and Body
 	Spool  *spool.Store
+	// Protected are header fields that go inside with the content, and HP is
+	// then Content-Type's parameter of that name (RFC 9788 section 2.1.1).
+	Protected message.Header
+	HP        string
 }
 
 // An Error says why no entity can be made without changing what the mail says.
@@ -68,6 +72,18 @@ func Outline(s Source) (*Entity, error) { return assemble(s, false) }
 // Encode returns the entity with each part in a form that survives. It has no
 // hard faults.
 func Encode(s Source) (*Entity, error) { return assemble(s, true) }
+
+// Raw returns the entity with the content as it is. Only control characters in
+// its header, which no header can have, become blanks.
+func Raw(s Source) (*Entity, error) {
+	a := &assembler{Source: s, file: s.Spool.Create(), raw: true}
+	if err := a.header(s.Root, label{}); err != nil {
+		a.file.Close()
+		return nil, err
+	}
+	a.take(0, s.Body.Size())
+	return &Entity{a.body(), a.pieces, a.file}, nil
+}
 
 func assemble(s Source, look bool) (*Entity, error) {
 	a := &assembler{Source: s, file: s.Spool.Create(), look: look}

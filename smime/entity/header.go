@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 type label struct {
 	encoding string
 	charset  string // where none was declared
+	hp       string // of the root, "" for none
 }
 
 // sevenBitLabel is for content that is 7-bit: an 8bit or binary label alone
@@ -25,10 +27,10 @@ func sevenBitLabel(p *message.Part) label {
 // header appends a part's header and the empty line. The root's consists of
 // the mail's Content-* fields (RFC 8551 section 3.1).
 func (a *assembler) header(p *message.Part, l label) error {
-	fields := p.Header
 	if p == a.Root {
-		fields = contentFields(a.Header)
-	} else if l == (label{}) {
+		return a.rootHeader(l)
+	}
+	if l == (label{}) {
 		ok, err := a.headerSurvives(p)
 		if err != nil {
 			return err
@@ -38,15 +40,43 @@ func (a *assembler) header(p *message.Part, l label) error {
 			return nil
 		}
 	}
-	text, err := relabel(fields, l)
+	text, err := relabel(p.Header, l, survives)
 	if err != nil {
 		return &Error{p.Section, err.Error()}
 	}
-	if _, typed := fields.Get("Content-Type"); p == a.Root && !typed && l.charset == "" {
-		text = "Content-Type: text/plain; charset=us-ascii" + crlf + text
-	}
 	_, err = a.Write([]byte(text + crlf))
 	return err
+}
+
+// rootHeader appends the root's header: protected fields, and those of the
+// mail that describe its content.
+func (a *assembler) rootHeader(l label) error {
+	write := survives
+	if a.raw {
+		write = asItCan
+	}
+	protected, err := relabel(a.Protected, label{}, write)
+	if err != nil {
+		return &Error{"", err.Error()}
+	}
+	fields := contentFields(a.Header)
+	if _, typed := fields.Get("Content-Type"); !typed {
+		standard := message.NewField("Content-Type", " text/plain; charset="+cmp.Or(l.charset, "us-ascii"))
+		fields, l.charset = append(message.Header{standard}, fields...), ""
+	}
+	l.hp = a.HP
+	text, err := relabel(fields, l, write)
+	if err != nil {
+		return &Error{"", err.Error()}
+	}
+	_, err = a.Write([]byte(protected + text + crlf))
+	return err
+}
+
+// asItCan writes a field that need not survive, but must be one.
+func asItCan(f message.Field) (string, error) {
+	lines := slices.DeleteFunc(fieldLines(f), func(l string) bool { return strings.Trim(l, " \t\r\x00") == "" })
+	return strings.NewReplacer("\r", " ", "\x00", " ", "\n", crlf).Replace(strings.Join(lines, "\n")) + crlf, nil
 }
 
 // headerSurvives reports whether the header is good as it stands.
@@ -109,17 +139,15 @@ func ambiguous(h message.Header, name string) bool {
 	return false
 }
 
-// relabel writes fields with a label's changes.
-func relabel(fields message.Header, l label) (string, error) {
+// relabel writes fields with a label's changes, each by write.
+func relabel(fields message.Header, l label, write func(message.Field) (string, error)) (string, error) {
 	var b strings.Builder
 	typed, encoded := false, false
 	for _, f := range fields {
 		switch {
 		case f.Is("Content-Type"):
 			typed = true
-			if l.charset != "" {
-				f = message.ParseField(strings.TrimRight(f.Raw(), "; \t\r\n") + ";" + crlf + " charset=" + l.charset)
-			}
+			f = l.extend(f)
 		case f.Is("Content-Transfer-Encoding") && l.encoding != "":
 			if encoded {
 				continue
@@ -127,7 +155,7 @@ func relabel(fields message.Header, l label) (string, error) {
 			encoded = true
 			f = message.NewField(f.Name(), " "+l.encoding)
 		}
-		s, err := survives(f)
+		s, err := write(f)
 		if err != nil {
 			return "", err
 		}
@@ -140,4 +168,19 @@ func relabel(fields message.Header, l label) (string, error) {
 		return "Content-Type: text/plain; charset=" + l.charset + crlf + b.String(), nil
 	}
 	return b.String(), nil
+}
+
+// extend adds parameters to a Content-Type.
+func (l label) extend(f message.Field) message.Field {
+	text := strings.TrimRight(f.Raw(), "; \t\r\n")
+	switch {
+	case l.charset == "" && l.hp == "":
+		return f
+	case l.charset != "":
+		text += ";" + crlf + " charset=" + l.charset
+	}
+	if l.hp != "" {
+		text += ";" + crlf + " hp=\"" + l.hp + "\""
+	}
+	return message.ParseField(text)
 }
