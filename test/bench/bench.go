@@ -19,12 +19,12 @@ type bench struct {
 	progress io.Writer
 
 	dir      string // ours, beside the MTAs' own in options.dir
+	keeper   *keeper
 	tools    mtarig.Tools
 	material *material
 	sink     *mtarig.Sink
 	sockets  map[milterKey]mtarig.Milter
 	milters  map[milterKey]*process
-	pids     map[int]bool // of the milters
 	stands   map[standKey]*stand
 
 	cells   []cell
@@ -36,7 +36,7 @@ type bench struct {
 func newBench(o options, progress io.Writer) (*bench, error) {
 	b := &bench{
 		options: o, progress: progress, tools: mtarig.Find(o.tree),
-		sockets: map[milterKey]mtarig.Milter{}, milters: map[milterKey]*process{}, pids: map[int]bool{}, stands: map[standKey]*stand{},
+		sockets: map[milterKey]mtarig.Milter{}, milters: map[milterKey]*process{}, stands: map[standKey]*stand{},
 		rates: map[cell]float64{}, results: newResults(),
 	}
 	b.cells = cells(func(c cell) bool { return o.only.MatchString(c.String()) })
@@ -51,7 +51,9 @@ func newBench(o options, progress io.Writer) (*bench, error) {
 		return nil, err
 	}
 	// Postfix's own user goes through it to the sockets.
-	err = os.Chmod(b.dir, 0o755)
+	if err = os.Chmod(b.dir, 0o755); err == nil {
+		b.keeper, err = keep(b.dir)
+	}
 	if err == nil {
 		b.material, err = newMaterial(b.dir, o, b.tools)
 	}

@@ -23,17 +23,15 @@ type process struct {
 	seen int64         // of the log, in bytes
 }
 
-// startProcess starts a milter and waits until it answers. Its working folder is
-// that of an MTA's instance, whose watchdog kills what is in there when this
-// process has gone without a word.
-func startProcess(name string, cmd *exec.Cmd, dir, within, network, socket string) (*process, error) {
+// startProcess starts a milter in a folder and waits until it answers.
+func startProcess(name string, cmd *exec.Cmd, dir, network, socket string) (*process, error) {
 	p := &process{name: name, cmd: cmd, log: filepath.Join(dir, "log"), gone: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd.Dir = within
+	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C is for us alone
 	if err := p.cmd.Start(); err != nil {

@@ -32,13 +32,13 @@ type sent struct {
 func (s sent) rate() float64 { return float64(s.mails) / s.took.Seconds() }
 
 // cpu is what milter and MTA have spent so far.
-func (s *stand) cpu(milters map[int]bool) (spent sent, err error) {
+func (s *stand) cpu() (spent sent, err error) {
 	if s.milter != nil {
 		if spent.milter, err = s.milter.cpu(); err != nil {
 			return spent, err
 		}
 	}
-	spent.mta, err = cpuInside(s.mta.Dir(), milters)
+	spent.mta, err = cpuInside(s.mta.Dir())
 	return spent, err
 }
 
@@ -49,7 +49,7 @@ func (b *bench) measureOn(ctx context.Context, s *stand, c cell, n int) (sent, e
 			return sent{}, err
 		}
 	}
-	before, err := s.cpu(b.pids)
+	before, err := s.cpu()
 	if err != nil {
 		return sent{}, err
 	}
@@ -72,7 +72,7 @@ func (b *bench) measureOn(ctx context.Context, s *stand, c cell, n int) (sent, e
 			return sent{}, fmt.Errorf("mails that the milter saw: %w%s", err, s.tail())
 		}
 	}
-	after, err := s.cpu(b.pids)
+	after, err := s.cpu()
 	return sent{mails: n, took: took, milter: after.milter - before.milter, mta: after.mta - before.mta}, err
 }
 
@@ -149,7 +149,7 @@ func (b *bench) prepare(k standKey, s setup) error {
 	if s.milter == nil {
 		return nil
 	}
-	st.milter, err = b.milter(k.milter(), s, filter, m.Dir())
+	st.milter, err = b.milter(k.milter(), s, filter)
 	return err
 }
 
@@ -173,7 +173,7 @@ func (b *bench) socket(k milterKey) (mtarig.Milter, error) {
 	return f, nil
 }
 
-func (b *bench) milter(k milterKey, s setup, f mtarig.Milter, within string) (*process, error) {
+func (b *bench) milter(k milterKey, s setup, f mtarig.Milter) (*process, error) {
 	if p, ok := b.milters[k]; ok {
 		return p, nil
 	}
@@ -185,15 +185,15 @@ func (b *bench) milter(k milterKey, s setup, f mtarig.Milter, within string) (*p
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(s.name, cmd, dir, within, f.Network, f.Address)
+	p, err := startProcess(s.name, cmd, dir, f.Network, f.Address)
 	if err != nil {
 		return nil, err
 	}
-	b.milters[k], b.pids[p.cmd.Process.Pid] = p, true
+	b.milters[k] = p
 	return p, nil
 }
 
-// close ends all that runs, milters first: they work in the folders of MTAs.
+// close ends all that runs.
 func (b *bench) close() error {
 	var errs []error
 	for _, p := range b.milters {
@@ -203,5 +203,9 @@ func (b *bench) close() error {
 	if b.sink != nil {
 		errs = append(errs, b.sink.Close())
 	}
-	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+	errs = append(errs, os.RemoveAll(b.dir))
+	if b.keeper != nil {
+		errs = append(errs, b.keeper.release())
+	}
+	return errors.Join(errs...)
 }

@@ -36,9 +36,8 @@ func (p *process) peak() (int64, error) {
 }
 
 // cpuInside is what the processes that work in a folder or below have spent,
-// with those of their children that have ended. Milters work there too and
-// are not meant.
-func cpuInside(dir string, except map[int]bool) (time.Duration, error) {
+// with those of their children that have ended.
+func cpuInside(dir string) (time.Duration, error) {
 	folders, err := filepath.Glob("/proc/[0-9]*/cwd")
 	if err != nil {
 		return 0, err
@@ -46,8 +45,7 @@ func cpuInside(dir string, except map[int]bool) (time.Duration, error) {
 	var sum time.Duration
 	for _, f := range folders {
 		at, err := os.Readlink(f)
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		if err != nil || except[pid] || at != dir && !strings.HasPrefix(at, dir+"/") {
+		if err != nil || at != dir && !strings.HasPrefix(at, dir+"/") {
 			continue
 		}
 		stat, err := os.ReadFile(filepath.Join(filepath.Dir(f), "stat"))
