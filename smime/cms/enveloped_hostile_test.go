@@ -98,9 +98,9 @@ func TestHostileRecipients(t *testing.T) {
 func TestEnvelopedMemory(t *testing.T) {
 	for _, c := range []content.Cipher{content.AES256CBC, content.AES256GCM, content.ChaCha20Poly1305} {
 		for what, piece := range map[string]int{"DER": 0, "BER": -1, "pieces of one octet": 1, "pieces of 4096": 4096} {
-			size := 8 << 20
+			size := (8 << 20) / slowness
 			if piece == 1 {
-				size = 1 << 20
+				size = (1 << 20) / slowness
 			}
 			plaintext := make([]byte, size)
 			object := encrypted(t, plaintext, piece >= 0, Encryption{To: []recipient.To{p256().recipient()}, Cipher: c})

@@ -34,8 +34,8 @@ func opens() []toOpen {
 		{"P-256 by key", []recipient.To{{Certificate: p256().cert, ByKeyID: true}}, []string{"p256"}},
 		{"P-384", []recipient.To{p384().recipient()}, []string{"p384"}},
 		{"P-521", []recipient.To{p521().recipient()}, []string{"p521"}},
-		{"password", []recipient.To{{Password: []byte("x")}}, []string{"-pwri_password x"}},
-		{"RSA, P-256, password", []recipient.To{rsa2048().recipient(), p256().recipient(), {Password: []byte("x")}}, []string{"rsa", "p256", "-pwri_password x"}},
+		{"password", []recipient.To{{Password: []byte("x"), Rounds: 1000}}, []string{"-pwri_password x"}},
+		{"RSA, P-256, password", []recipient.To{rsa2048().recipient(), p256().recipient(), {Password: []byte("x"), Rounds: 1000}}, []string{"rsa", "p256", "-pwri_password x"}},
 	}
 }
 

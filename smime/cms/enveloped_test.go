@@ -172,8 +172,8 @@ func TestEnvelopedVersion(t *testing.T) {
 		{content.AES256CBC, []recipient.To{rsa2048().recipient()}, 0},
 		{content.AES256CBC, []recipient.To{rsa2048().recipient(), byKey}, 2},
 		{content.AES256CBC, []recipient.To{rsa2048().recipient(), p256().recipient()}, 2},
-		{content.AES256CBC, []recipient.To{p256().recipient(), {Password: []byte("x")}}, 3},
-		{content.AES256GCM, []recipient.To{p256().recipient(), {Password: []byte("x")}}, 0},
+		{content.AES256CBC, []recipient.To{p256().recipient(), {Password: []byte("x"), Rounds: 1000}}, 3},
+		{content.AES256GCM, []recipient.To{p256().recipient(), {Password: []byte("x"), Rounds: 1000}}, 0},
 	} {
 		kind := OIDEnvelopedData
 		if test.cipher.Authenticated() {
