@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -160,17 +161,26 @@ func (b *bench) socket(k milterKey) (mtarig.Milter, error) {
 	}
 	f := mtarig.Milter{Network: k.network, Address: filepath.Join(b.dir, fmt.Sprintf("%d.sock", len(b.sockets)))}
 	if k.network == "tcp" {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return f, err
-		}
-		f.Address = ln.Addr().String()
-		if err := ln.Close(); err != nil {
+		var err error
+		if f.Address, err = freePort(); err != nil {
 			return f, err
 		}
 	}
 	b.sockets[k] = f
 	return f, nil
+}
+
+// freePort finds a port that no outgoing connection gets before the milter does:
+// the kernel gives those from 32768 on.
+func freePort() (addr string, err error) {
+	for range 100 {
+		var ln net.Listener
+		addr = fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))
+		if ln, err = net.Listen("tcp", addr); err == nil {
+			return addr, ln.Close()
+		}
+	}
+	return "", err
 }
 
 func (b *bench) milter(k milterKey, s setup, f mtarig.Milter) (*process, error) {
