@@ -47,11 +47,25 @@ func takeApart(safes []safe, passphrase string) (bundle, error) {
 			}
 			if sb.ID.Equal(oidKeyBag) || sb.ID.Equal(oidShroudedBag) {
 				key, _, err := decode(passphrase, wrapData(bag, companion))
+				if err != nil {
+					if own, ownErr := unbag(sb, passphrase); ownErr == nil {
+						key, err = own, nil
+					}
+				}
 				b.addKey(key, err)
 			}
 		}
 	}
 	return b, nil
+}
+
+// unbag reads a key of a kind that the library does not know, as ML-DSA. Its
+// parameters were looked at when the safes were opened.
+func unbag(sb safeBag, passphrase string) (any, error) {
+	if sb.ID.Equal(oidKeyBag) {
+		return parsePKCS8(sb.Value.Bytes)
+	}
+	return decryptPKCS8(sb.Value.Bytes, []byte(passphrase), new(budget))
 }
 
 // takeCertificates reads those of one safe.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"mailseal/internal/x509key"
 )
 
 // A bundle is what a file holds, in its order.
@@ -114,7 +116,7 @@ func issued(parent, child *x509.Certificate) bool {
 	if len(child.AuthorityKeyId) > 0 && len(parent.SubjectKeyId) > 0 && !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId) {
 		return false
 	}
-	err := parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
+	err := x509key.CheckSignature(parent, child)
 	var insecure x509.InsecureAlgorithmError
 	return err == nil || errors.Is(err, x509.ErrUnsupportedAlgorithm) || errors.As(err, &insecure)
 }

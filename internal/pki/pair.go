@@ -11,7 +11,10 @@ import (
 	"errors"
 	"fmt"
 
+	"filippo.io/mldsa"
+
 	"mailseal/internal/mlkemkey"
+	"mailseal/internal/x509key"
 )
 
 // A Pair is a private key and a certificate that is about it.
@@ -24,19 +27,19 @@ type Pair struct {
 // usable refuses kinds of keys that S/MIME does not know.
 func usable(key any) (crypto.PrivateKey, error) {
 	switch k := key.(type) {
-	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, crypto.Decapsulator:
+	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey, *mldsa.PrivateKey, crypto.Decapsulator:
 		return k, nil
 	case *ecdh.PrivateKey:
 		if k.Curve() == ecdh.X25519() {
 			return k, nil
 		}
 	}
-	return nil, fmt.Errorf("a key of type %T neither signs nor decrypts here; want RSA, ECDSA, Ed25519, X25519 or ML-KEM", key)
+	return nil, fmt.Errorf("a key of type %T neither signs nor decrypts here; want RSA, ECDSA, Ed25519, ML-DSA, X25519 or ML-KEM", key)
 }
 
-// parsePKCS8 reads an unencrypted private key, ML-KEM too, which crypto/x509 does not know.
+// parsePKCS8 reads an unencrypted private key, ML-DSA and ML-KEM too, which crypto/x509 does not know.
 func parsePKCS8(der []byte) (any, error) {
-	key, err := x509.ParsePKCS8PrivateKey(der)
+	key, err := x509key.ParsePKCS8(der)
 	if err == nil {
 		return key, nil
 	}
@@ -60,8 +63,7 @@ func pairs(c *x509.Certificate, key crypto.PrivateKey) bool {
 		public, err := x509.ParsePKIXPublicKey(c.RawSubjectPublicKeyInfo)
 		return err == nil && k.PublicKey().Equal(public)
 	case crypto.Signer:
-		public, ok := k.Public().(interface{ Equal(crypto.PublicKey) bool })
-		return ok && public.Equal(c.PublicKey)
+		return x509key.Pairs(c, k)
 	}
 	return false
 }

@@ -1,10 +1,19 @@
 package pki
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/des"
+	"crypto/pbkdf2"
+	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
+
+	"golang.org/x/crypto/scrypt"
 )
 
 // Bounds on the work that a file may ask for before its passphrase is known.
@@ -27,12 +36,24 @@ var (
 	oidPKCS12PBE = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1} // and one more arc
 )
 
-// blockSizes are of the ciphers that PBES2 is used with.
-var blockSizes = map[string]int{
-	"2.16.840.1.101.3.4.1.2":  16, // AES-128-CBC
-	"2.16.840.1.101.3.4.1.22": 16, // AES-192-CBC
-	"2.16.840.1.101.3.4.1.42": 16, // AES-256-CBC
-	"1.2.840.113549.3.7":      8,  // DES-EDE3-CBC
+// schemes are the ciphers that PBES2 is used with, in CBC mode.
+var schemes = map[string]struct {
+	block, key int
+	cipher     func([]byte) (cipher.Block, error)
+}{
+	"2.16.840.1.101.3.4.1.2":  {16, 16, aes.NewCipher},
+	"2.16.840.1.101.3.4.1.22": {16, 24, aes.NewCipher},
+	"2.16.840.1.101.3.4.1.42": {16, 32, aes.NewCipher},
+	"1.2.840.113549.3.7":      {8, 24, des.NewTripleDESCipher},
+}
+
+// privateKeyInfo is an unencrypted key of whatever kind (RFC 5958 section 2).
+type privateKeyInfo struct {
+	Version    int
+	Algorithm  pkix.AlgorithmIdentifier
+	Key        []byte
+	Attributes asn1.RawValue `asn1:"optional,tag:0"`
+	Public     asn1.RawValue `asn1:"optional,tag:1"`
 }
 
 type encryptedPrivateKeyInfo struct {
@@ -103,7 +124,7 @@ func (b *budget) pkcs8(der []byte) error {
 	if err := unmarshal(k.Algorithm.Parameters.FullBytes, &p); err != nil {
 		return err
 	}
-	block, ok := blockSizes[p.Scheme.Algorithm.String()]
+	scheme, ok := schemes[p.Scheme.Algorithm.String()]
 	if !ok {
 		return fmt.Errorf("encrypted with a cipher (%v) that is not AES-CBC; convert it: openssl pkey -in OLD -aes256 -out NEW", p.Scheme.Algorithm)
 	}
@@ -111,7 +132,7 @@ func (b *budget) pkcs8(der []byte) error {
 	if err := unmarshal(p.Scheme.Parameters.FullBytes, &iv); err != nil {
 		return err
 	}
-	if len(iv) != block || len(k.Data) == 0 || len(k.Data)%block != 0 {
+	if len(iv) != scheme.block || len(k.Data) == 0 || len(k.Data)%scheme.block != 0 {
 		return errDamaged
 	}
 	prf, err := b.kdf(p.KDF)
@@ -122,6 +143,53 @@ func (b *budget) pkcs8(der []byte) error {
 		return fmt.Errorf("encrypted with a function (%v) that is not HMAC with SHA-256; convert it: openssl pkey -in OLD -aes256 -out NEW", prf)
 	}
 	return nil
+}
+
+// openPBES2 decrypts a key (RFC 8018 section 6.2.2) whose parameters pkcs8 has
+// looked at. Whatever does not come out right is a wrong passphrase.
+func openPBES2(der, passphrase []byte) ([]byte, error) {
+	var k encryptedPrivateKeyInfo
+	var p pbes2
+	var iv []byte
+	if unmarshal(der, &k) != nil || unmarshal(k.Algorithm.Parameters.FullBytes, &p) != nil || unmarshal(p.Scheme.Parameters.FullBytes, &iv) != nil {
+		return nil, errDamaged
+	}
+	scheme := schemes[p.Scheme.Algorithm.String()]
+	key, err := derive(p.KDF, passphrase, scheme.key)
+	if err != nil {
+		return nil, err
+	}
+	block, err := scheme.cipher(key)
+	if err != nil {
+		return nil, err
+	}
+	plain := make([]byte, len(k.Data))
+	cipher.NewCBCDecrypter(block, iv).CryptBlocks(plain, k.Data)
+	n := int(plain[len(plain)-1])
+	if n == 0 || n > scheme.block || !bytes.HasSuffix(plain, bytes.Repeat([]byte{byte(n)}, n)) {
+		return nil, ErrPassphrase
+	}
+	return plain[:len(plain)-n], nil
+}
+
+// derive makes a key of so many octets, by PBKDF2 or scrypt.
+func derive(kdf pkix.AlgorithmIdentifier, passphrase []byte, size int) ([]byte, error) {
+	if kdf.Algorithm.Equal(oidScrypt) {
+		var p scryptParams
+		if err := unmarshal(kdf.Parameters.FullBytes, &p); err != nil {
+			return nil, err
+		}
+		return scrypt.Key(passphrase, p.Salt, p.N, p.R, p.P, size)
+	}
+	var p pbkdf2Params
+	if err := unmarshal(kdf.Parameters.FullBytes, &p); err != nil {
+		return nil, err
+	}
+	h := sha1.New // RFC 8018 appendix A.2: the default
+	if p.PRF.Algorithm.Equal(oidHMACSHA256) {
+		h = sha256.New
+	}
+	return pbkdf2.Key(h, string(passphrase), p.Salt.Bytes, p.Rounds, size)
 }
 
 // kdf bounds a key derivation (RFC 8018 appendix A.2, RFC 7914 section 7) and

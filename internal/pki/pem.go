@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/youmark/pkcs8"
 )
 
 var pemBegin = []byte("-----BEGIN ")
@@ -113,10 +111,13 @@ func decryptPKCS8(der, passphrase []byte, work *budget) (any, error) {
 	if len(passphrase) == 0 {
 		return nil, ErrNoPassphrase
 	}
-	key, err := pkcs8.ParsePKCS8PrivateKey(der, passphrase)
+	plain, err := openPBES2(der, passphrase)
 	if err != nil {
-		// work.pkcs8 has seen that everything else is as it should be.
+		return nil, err
+	}
+	var inside privateKeyInfo
+	if unmarshal(plain, &inside) != nil { // about one wrong passphrase in 256 leaves good padding
 		return nil, ErrPassphrase
 	}
-	return key, nil
+	return parsePKCS8(plain)
 }
