@@ -37,6 +37,33 @@ func TestContribIsInTheGuide(t *testing.T) {
 	}
 }
 
+// The manual's lines for sendmail beside OpenDKIM are the guide's, which are
+// tried (hosts_test.go).
+func TestManualHasTheGuidesLines(t *testing.T) {
+	root := rig.Root(t)
+	manual, err := os.ReadFile(filepath.Join(root, "doc/mailseal.8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := read(filepath.Join(root, "doc", sendmailHost.guide))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, b := range blocks {
+		if !strings.Contains(b.text, "MAILSEAL_BEFORE_SOCKET") {
+			continue
+		}
+		found = true
+		if !strings.Contains(string(manual), "\n"+b.text) {
+			t.Errorf("line %d: mailseal(8) has other lines than\n%s", b.line, b.text)
+		}
+	}
+	if !found {
+		t.Error("the guide has no lines for OpenDKIM")
+	}
+}
+
 // parameters are the logical lines of a main.cf (postconf(5)), blanks made one.
 func parameters(text string) (all []string) {
 	for line := range strings.Lines(text) {

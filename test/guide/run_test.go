@@ -21,8 +21,9 @@ const (
 // A runner follows a guide on a machine.
 type runner struct {
 	standIns map[string]standIn
-	source   string // the folder that the guide's commands are given in
-	printed  string // by the last commands
+	source   string    // the folder that the guide's commands are given in
+	printed  string    // by the last commands
+	service  *exec.Cmd // as systemd has started it, nil while it does not run
 }
 
 // A standIn does what a block's commands would, where they cannot run.

@@ -22,7 +22,7 @@ func standIns() map[string]standIn {
 		},
 		"systemd": {
 			why: "there is no systemd; units_test.go reads the units that the guide has installed, and does what they say of user, folders and sockets",
-			do:  startUnits,
+			do:  systemctl,
 		},
 		"restart": {
 			why: "there is no systemd; sendmail starts itself anew on HUP, and the program that waits for it is ours",
