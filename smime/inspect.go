@@ -10,14 +10,19 @@ import (
 	"mailseal/internal/message"
 	"mailseal/internal/spool"
 	"mailseal/smime/cms"
+	"mailseal/smime/cms/recipient"
 )
 
 // InspectOptions bound an inspection. Spool is needed.
 type InspectOptions struct {
 	Limits message.Limits
 	CMS    cms.Limits
-	Spool  *spool.Store // for what is inside opaque signatures
-	// Depth is how many opaque signatures inside each other are opened, 0 for 4.
+	Spool  *spool.Store // for what is inside of CMS objects
+	// Keys open what is encrypted to them.
+	Keys []recipient.Key
+	// GCMInEnvelopedData as in cms.ReadEnvelopedOptions.
+	GCMInEnvelopedData bool
+	// Depth is how many CMS objects inside each other are opened, 0 for 8.
 	Depth int
 }
 
@@ -25,7 +30,7 @@ type InspectOptions struct {
 // inside of either.
 type Layer struct {
 	// Section is the part's number (RFC 3501 section 6.4.5), "" for the mail;
-	// inside an opaque signature it continues after a "/" (RFC 7281 section 3.2.1).
+	// inside a CMS object it continues after a "/" (RFC 7281 section 3.2.1).
 	Section     string   `json:"section"`
 	Type        string   `json:"type"`
 	Encoding    string   `json:"encoding,omitempty"`
@@ -74,10 +79,10 @@ type Certificate struct {
 	Problem   string    `json:"problem,omitempty"`
 }
 
-// Inspect describes a mail. It verifies nothing.
+// Inspect describes a mail. It verifies nothing, and decrypts what Keys open.
 func Inspect(m *message.Message, o InspectOptions) (*Layer, error) {
 	if o.Depth <= 0 {
-		o.Depth = 4
+		o.Depth = 8
 	}
 	body, done, err := canonical(m, o.Spool)
 	if err != nil {
@@ -122,54 +127,95 @@ func (o InspectOptions) layer(b message.Body, p *message.Part, prefix string, de
 	return l, nil
 }
 
-// object describes the CMS object in a part, and what an opaque signature in
-// it is over.
+// object describes the CMS object in a part, and what is in that.
 func (o InspectOptions) object(b message.Body, p *message.Part, l *Layer, prefix string, depth int) error {
 	w := &watched{Body: b}
-	content := o.Spool.Create()
+	var failed error // of the spool
+	content := &place{File: o.Spool.Create(), failed: &failed}
 	defer content.Close()
-	into := &sink{w: content}
-	d, err := o.describe(w, p, into)
+	d, err := o.describe(w, p, content)
 	switch {
 	case w.err != nil:
 		return w.err
-	case into.err != nil:
-		return into.err
-	case err != nil:
+	case errors.Is(failed, spool.ErrTooLarge):
+		err = failed
+	case failed != nil:
+		return failed
+	}
+	if err != nil {
 		if l.Kind != Plain && l.Problem == "" {
 			l.Problem = err.Error()
 		}
 		return nil
 	}
 	l.CMS = newObject(d)
-	if content.Size() == 0 || depth == 0 {
+	if depth == 0 {
 		return nil
 	}
-	err = o.inside(content, l, prefix+section(p)+"/", depth-1)
+	return o.content(b, p, l, content, prefix, depth)
+}
+
+// content describes what is in a CMS object, if we may see it.
+func (o InspectOptions) content(b message.Body, p *message.Part, l *Layer, signed *place, prefix string, depth int) error {
+	d := o.opening(b, l.Kind)
+	defer d.close()
+	switch opens, err := o.open(d, p, signed); {
+	case fault(err):
+		l.Problem = err.Error()
+		return nil
+	case err != nil || !opens:
+		return err
+	}
+	err := o.inside(d.now, l, prefix+section(p)+"/", depth-1)
 	var limit *message.LimitError
 	if errors.As(err, &limit) || errors.Is(err, spool.ErrTooLarge) {
-		l.Problem = "signed content: " + err.Error()
+		l.Problem = "content: " + err.Error()
 		return nil
 	}
 	return err
 }
 
-// inside describes the content of an opaque signature.
-func (o InspectOptions) inside(content message.Body, l *Layer, prefix string, depth int) error {
-	m, err := message.Read(message.NewReader(content), o.Spool, o.Limits)
+func (o InspectOptions) opening(b message.Body, k Kind) *opening {
+	return &opening{Opened: &Opened{}, kind: k, now: inner{body: b}, DecryptOptions: DecryptOptions{
+		Keys: o.Keys, Spool: o.Spool, Limits: o.Limits, CMS: o.CMS, GCMInEnvelopedData: o.GCMInEnvelopedData,
+	}}
+}
+
+// open reports whether there is an entity for us in a CMS object, and leaves it
+// in d. Of a signature it is known already.
+func (o InspectOptions) open(d *opening, p *message.Part, signed *place) (bool, error) {
+	switch {
+	case signed.Size() > 0:
+		m, err := message.Read(io.NewSectionReader(signed, 0, signed.Size()), o.Spool, o.Limits)
+		if err != nil {
+			return false, err
+		}
+		d.hold(inner{m.Header, m.Body, m.Newline == "\n"}, m.Body)
+		return true, nil
+	case (d.kind == Enveloped || d.kind == AuthEnveloped) && len(o.Keys) > 0:
+		return true, d.decrypt(p)
+	case d.kind == Compressed:
+		return true, d.unpack(p)
+	}
+	return false, nil
+}
+
+// inside describes the content of a CMS object.
+func (o InspectOptions) inside(content inner, l *Layer, prefix string, depth int) error {
+	body, done, err := canonical(content.message(), o.Spool)
 	if err != nil {
 		return err
 	}
-	defer m.Body.Close()
-	root, err := message.Walk(m.Header, m.Body, o.Limits)
+	defer done.Close()
+	root, err := message.Walk(content.header, body, o.Limits)
 	if err != nil {
 		return err
 	}
-	signed, err := o.layer(m.Body, root, prefix, depth)
+	layer, err := o.layer(body, root, prefix, depth)
 	if err != nil {
 		return err
 	}
-	l.Layers = append(l.Layers, signed)
+	l.Layers = append(l.Layers, layer)
 	return nil
 }
 

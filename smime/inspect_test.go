@@ -108,7 +108,7 @@ func TestInspectIsBounded(t *testing.T) {
 		}
 		l = l.Layers[0]
 	}
-	if depth != 4 {
+	if depth != 8 {
 		t.Errorf("opened %d signatures", depth)
 	}
 }

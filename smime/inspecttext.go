@@ -8,22 +8,28 @@ import (
 	"time"
 )
 
+// insides is what the content of each kind of CMS object is called.
+var insides = map[Kind]string{
+	SignedOpaque: "signed", Enveloped: "decrypted", AuthEnveloped: "decrypted", Compressed: "decompressed",
+}
+
 // WriteText writes the tree for people. Values from the mail are written so
 // that they cannot be taken for anything else, nor move a terminal's cursor.
 func (l *Layer) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	l.text(b, 0)
+	l.text(b, 0, "")
 	return b.Flush()
 }
 
-func (l *Layer) text(w *bufio.Writer, depth int) {
+// text writes l, which stands in something of that kind: as "signed", "decrypted".
+func (l *Layer) text(w *bufio.Writer, depth int, around string) {
 	indent := strings.Repeat("  ", depth)
 	section, mediaType := printable(l.Section), printable(l.Type)
 	switch {
 	case section == "":
 		section = "mail"
 	case strings.HasSuffix(section, "/"):
-		section += " signed content"
+		section += " " + around + " content"
 	}
 	if mediaType == "" {
 		mediaType = "no media type"
@@ -50,7 +56,7 @@ func (l *Layer) text(w *bufio.Writer, depth int) {
 		l.CMS.text(w, indent+"  ")
 	}
 	for _, inner := range l.Layers {
-		inner.text(w, depth+1)
+		inner.text(w, depth+1, insides[l.Kind])
 	}
 }
 

@@ -61,6 +61,8 @@ func commands() []command {
 		checkCommand(),
 		filterCommand(),
 		signCommand(),
+		encryptCommand(),
+		decryptCommand(),
 		verifyCommand(),
 		inspectCommand(),
 		demoCommand(),

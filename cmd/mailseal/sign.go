@@ -13,11 +13,12 @@ import (
 func signCommand() command {
 	return command{
 		name:  "sign",
-		args:  "-identity FILE [-passphrase-file FILE] [-opaque] [-digest NAME] [-pss] < mail > mail",
+		args:  "-identity FILE [-passphrase-file F] [-opaque] [-digest D] [-pss] [-header-protection W] [-again]",
 		short: "sign one mail",
 		long: `Signs the mail on standard input with the identity, whoever it is from, and
-writes it to standard output with the same line ends. A mail that is signed or
-encrypted already is an error.`,
+writes it to standard output with the same line ends. A mail that is encrypted is
+signed as it is: sign | encrypt | sign makes a triple-wrapped one. A mail that is
+signed already is an error.`,
 		setup: func(fs *flag.FlagSet) runner {
 			identity := fs.String("identity", "", "PKCS #12, or PEM with key, certificate and chain: `FILE`")
 			phrase := fs.String("passphrase-file", "", "the passphrase is the first line of `FILE`")
@@ -25,11 +26,16 @@ encrypted already is an error.`,
 			var digest digestFlag
 			fs.Var(&digest, "digest", "`NAME` of the digest: sha256, sha384 or sha512 (default by the key)")
 			pss := fs.Bool("pss", false, "sign with RSASSA-PSS, where the key is RSA")
+			var headers headersFlag
+			fs.Var(&headers, "header-protection", headersUsage)
+			again := fs.Bool("again", false, "sign also what is signed")
 			return func(_ context.Context, env Env) error {
 				if *identity == "" {
 					return failf(exUsage, "no -identity; see mailseal sign -h")
 				}
-				o := smime.SignOptions{Digest: digest.Hash, PSS: *pss}
+				o := smime.SignOptions{
+					Digest: digest.Hash, PSS: *pss, Protect: headers.HeaderProtection, Encrypted: true, Again: *again,
+				}
 				if *opaque {
 					o.Format = smime.Opaque
 				}
@@ -44,6 +50,9 @@ func sign(env Env, identity, phrase string, o smime.SignOptions) error {
 	if err != nil {
 		return err
 	}
+	if id.Key == nil {
+		return failf(exDataErr, "%s: its key only decrypts; give one that signs", identity)
+	}
 	store, err := newSpool()
 	if err != nil {
 		return err
@@ -56,17 +65,19 @@ func sign(env Env, identity, phrase string, o smime.SignOptions) error {
 	o.Identity, o.Spool = id, store
 	edits, err := smime.Sign(m, o)
 	if err != nil {
-		return fail(signStatus(err), err)
+		return fail(protectStatus(err), err)
 	}
 	defer message.Verdict{Edits: edits}.Close()
 	return writeMail(env.Stdout, m, edits)
 }
 
-// signStatus tells mails that cannot be signed from faults on the way.
-func signStatus(err error) int {
-	var cannot *smime.UnsignableError
+// protectStatus tells mails that cannot be signed or encrypted from faults on the
+// way.
+func protectStatus(err error) int {
+	var unsignable *smime.UnsignableError
+	var unencryptable *smime.UnencryptableError
 	var limit *message.LimitError
-	if errors.Is(err, smime.ErrProtected) || errors.As(err, &cannot) || errors.As(err, &limit) {
+	if errors.Is(err, smime.ErrProtected) || errors.As(err, &unsignable) || errors.As(err, &unencryptable) || errors.As(err, &limit) {
 		return exDataErr
 	}
 	return exIOErr
