@@ -69,75 +69,21 @@ func NewAnchors(cas []*x509.Certificate) *Anchors {
 	return a
 }
 
-// maxExtra bounds the certificates of a mail that take part in path building.
-// crypto/x509 bounds its signature checks besides.
-const maxExtra = 100
+func (a *Anchors) holds(c *x509.Certificate) bool { return slices.ContainsFunc(a.cas, c.Equal) }
 
 // Path finds the way from leaf to an anchor through extra, the certificates
 // that came with the mail. An error is always a *Error.
 func (a *Anchors) Path(leaf *x509.Certificate, extra []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
-	if why := Unfit(leaf); why != "" {
-		return nil, &Error{Reason: why}
-	}
-	if at.Before(leaf.NotBefore) {
-		return nil, &Error{Reason: NotYetValid}
-	}
-	extra = extra[:min(len(extra), maxExtra)]
-	q := question(leaf, extra)
-	if p, ok := a.paths.Get(q); ok && valid(p, at) {
-		return p, nil
-	}
-	p, err := a.find(leaf, extra, at)
-	if err == nil {
-		a.paths.Put(q, p)
-	}
-	return p, err
+	return a.Among(extra, at).Path(leaf)
 }
 
 // asked is what a path depends on besides the anchors and the time.
 type asked [sha256.Size]byte
 
-func question(leaf *x509.Certificate, extra []*x509.Certificate) (q asked) {
-	h := sha256.New()
-	h.Write(leaf.Raw) // DER: its end is certain
-	for _, c := range extra {
-		h.Write(c.Raw)
-	}
-	h.Sum(q[:0])
-	return q
-}
-
 func valid(path []*x509.Certificate, at time.Time) bool {
 	return !slices.ContainsFunc(path, func(c *x509.Certificate) bool {
 		return at.Before(c.NotBefore) || at.After(c.NotAfter)
 	})
-}
-
-// find is Path for a leaf that is fit.
-func (a *Anchors) find(leaf *x509.Certificate, extra []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
-	between := x509.NewCertPool()
-	for _, c := range extra {
-		between.AddCert(c)
-	}
-	paths, err := leaf.Verify(x509.VerifyOptions{
-		Roots:         a.pool,
-		Intermediates: between,
-		CurrentTime:   at,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}, // RFC 8550 section 4.4.4
-	})
-	if err != nil {
-		why := reason(err, leaf)
-		if why == Unknown && a.weak(leaf, extra) {
-			why = Weak
-		}
-		return nil, &Error{Reason: why, Err: err}
-	}
-	for _, p := range paths {
-		if permitted(p) {
-			return p, nil
-		}
-	}
-	return nil, &Error{Reason: Constraints}
 }
 
 // Unfit says why a certificate itself is not for signing mail, "" when it is.

@@ -11,11 +11,13 @@ import (
 	"errors"
 	"math/big"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"mailseal/internal/pki"
+	"mailseal/internal/testpki"
 )
 
 var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -32,6 +34,12 @@ func mint(t testing.TB, name string, parent *node, edit func(*x509.Certificate))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return mintKey(t, name, parent, key, edit)
+}
+
+// mintKey is mint with a key of any kind.
+func mintKey(t testing.TB, name string, parent *node, key crypto.Signer, edit func(*x509.Certificate)) *node {
+	t.Helper()
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0),
@@ -42,11 +50,8 @@ func mint(t testing.TB, name string, parent *node, edit func(*x509.Certificate))
 	if parent == nil {
 		parent = &node{cert: tmpl, key: key}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent.cert, key.Public(), parent.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n.cert, err = x509.ParseCertificate(der); err != nil {
+	var err error
+	if n.cert, err = testpki.Certificate(tmpl, parent.cert, key.Public(), parent.key); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -79,6 +84,10 @@ func TestPath(t *testing.T) {
 	}
 	with := func(f func(*x509.Certificate)) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { user(c); f(c) }
+	}
+	var impostors []*x509.Certificate
+	for _, name := range []string{"root", "sub", "narrow", "without", "old", "leaf"} {
+		impostors = append(impostors, mint(t, name, nil, ca).cert, mint(t, name, stranger, ca).cert)
 	}
 	for _, tt := range []struct {
 		name   string
@@ -113,14 +122,17 @@ func TestPath(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			leaf := mint(t, "alice", tt.issuer, tt.edit)
-			path, err := NewAnchors([]*x509.Certificate{root.cert}).Path(leaf.cert, tt.extra, now)
-			var e *Error
-			if tt.want == "" {
-				if err != nil || len(path) != tt.length {
-					t.Fatalf("path of %d, %v", len(path), err)
+			// Where there is one way only, crypto/x509 checks the signatures; among impostors that is done here.
+			for _, impostors := range [][]*x509.Certificate{nil, impostors} {
+				path, err := NewAnchors([]*x509.Certificate{root.cert}).Path(leaf.cert, slices.Concat(impostors, tt.extra), now)
+				var e *Error
+				if tt.want == "" {
+					if err != nil || len(path) != tt.length || path[0] != leaf.cert || path[len(path)-1] != root.cert {
+						t.Fatalf("path of %d, %v", len(path), err)
+					}
+				} else if !errors.As(err, &e) || e.Reason != tt.want {
+					t.Fatalf("%v, want %q", err, tt.want)
 				}
-			} else if !errors.As(err, &e) || e.Reason != tt.want {
-				t.Fatalf("%v, want %q", err, tt.want)
 			}
 			if _, err := NewAnchors(nil).Path(leaf.cert, append(tt.extra, root.cert), now); err == nil {
 				t.Error("trusted without any anchor")
