@@ -70,7 +70,7 @@ func (e *Encrypter) Write(p []byte) (int, error) {
 func (e *Encrypter) ReadFrom(r io.Reader) (total int64, err error) {
 	for e.err == nil {
 		if len(e.in) == cap(e.in) { // a short message needs no long buffer
-			e.in = append(make([]byte, 0, min(chunkSize, max(4<<10, 4*cap(e.in)))), e.in...)
+			e.in = append(make([]byte, 0, min(chunkSize+fullTag, max(4<<10, 4*cap(e.in)))), e.in...)
 		}
 		n, err := r.Read(e.in[len(e.in):min(cap(e.in), chunkSize)])
 		total += int64(n)
@@ -101,7 +101,7 @@ func (e *Encrypter) count(n int) bool {
 // direct works on whole units that are somebody else's.
 func (e *Encrypter) direct(p []byte) {
 	if e.out == nil {
-		e.out = make([]byte, chunkSize)
+		e.out = make([]byte, chunkSize+fullTag) // GCM has use for room behind
 	}
 	e.engine.encrypt(e.out[:len(p)], p)
 	_, e.err = e.w.Write(e.out[:len(p)])

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,22 +54,16 @@ func TestCounterOverflow(t *testing.T) {
 	key := randomKey(AES128GCM)
 	b := must(aes.NewCipher(key))
 	h := must(newGHASH(b)).h
-	inverse := element{hi: 1 << 63} // h^(2^128 - 2)
-	exponent := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 128), big.NewInt(2))
-	for i := 127; i >= 0; i-- {
-		inverse = inverse.times(inverse)
-		if exponent.Bit(i) == 1 {
-			inverse = inverse.times(h)
-		}
-	}
+	inverse := h.inverse()
 	if one := (element{hi: 1 << 63}); h.times(inverse) != one {
 		t.Fatalf("H * 1/H = %x", h.times(inverse))
 	}
 	first := element{0x0123456789abcdef, 0x01234567_fffffffd}
 	nonce := first.times(inverse).plus(element{lo: 128}).times(inverse)
 	a := Algorithm{cipher: AES128GCM, tag: 16}
-	a.nonce = must(hex.DecodeString(hexOf(nonce)))
-	for _, size := range []int{15, 16, 31, 32, 33, 48, 100, 3 * chunkSize} {
+	a.nonce = make([]byte, 16)
+	nonce.store(a.nonce)
+	for _, size := range []int{15, 16, 31, 32, 33, 48, 100, directSize, 3 * chunkSize} {
 		content := bytes.Repeat([]byte("0123456789"), size)[:size]
 		want := must(cipher.NewGCMWithNonceSize(b, 16)).Seal(nil, a.nonce, content, nil)
 		ciphertext, tag := encrypt(t, a, key, nil, content[:size/3], content[size/3:])
@@ -80,14 +73,21 @@ func TestCounterOverflow(t *testing.T) {
 	}
 }
 
-func hexOf(e element) string {
-	b := make([]byte, 0, 16)
-	for _, v := range []uint64{e.hi, e.lo} {
-		for i := 56; i >= 0; i -= 8 {
-			b = append(b, byte(v>>i))
+// Squares, powers and inverses are what multiplying says.
+func TestElement(t *testing.T) {
+	one := element{hi: 1 << 63}
+	rapid.Check(t, func(t *rapid.T) {
+		x := element{rapid.Uint64().Draw(t, "hi"), rapid.Uint64().Draw(t, "lo")}
+		if got, want := x.square(), x.times(x); got != want {
+			t.Fatalf("%x squared is %x, want %x", x, got, want)
 		}
-	}
-	return hex.EncodeToString(b)
+		if got, want := x.power(7), x.times(x).times(x).times(x).times(x).times(x).times(x); got != want {
+			t.Fatalf("%x to the 7th is %x, want %x", x, got, want)
+		}
+		if x != (element{}) && x.inverse().times(x) != one {
+			t.Fatalf("%x times %x is not one", x, x.inverse())
+		}
+	})
 }
 
 func unhex(s string) []byte { return must(hex.DecodeString(s)) }
