@@ -59,7 +59,7 @@ func TestMetrics(t *testing.T) {
 	name := house(t)
 	dir := filepath.Dir(name)
 	socket := filepath.Join(dir, "metrics.sock")
-	rewrite(t, name, "[milter]", "[metrics]\nlisten = \"unix:metrics.sock\"\nsocket_mode = \"0600\"\n\n[milter]")
+	rewrite(t, name, "[milter]", "[metrics]\nlisten = \"unix:metrics.sock\"\nsocket_mode = \"0600\"\n\n[milter]\nearlier_milters = true\nbefore_socket = \"unix:before.sock\"")
 	r := start(t, name, nil)
 	r.log.await("listening", "metrics="+socket)
 	if fi, err := os.Stat(socket); err != nil || fi.Mode() != os.ModeSocket|0o600 {
@@ -69,7 +69,11 @@ func TestMetrics(t *testing.T) {
 	r.log.await("signed")
 	holds(t, socket, `mailseal_mails_total{action="signed",direction="outbound",smime=""} 1`,
 		`mailseal_step_duration_seconds_count{step="whole"} 1`, `mailseal_last_reload_successful 1`,
-		`mailseal_reloads_total{result="ok"} 0`, `mailseal_spool_files 0`)
+		`mailseal_reloads_total{result="ok"} 0`, `mailseal_spool_files 0`, `mailseal_log_lines_lost_total 0`,
+		`mailseal_before_mails_total 0`, `mailseal_connections_total{socket="before"} 0`)
+	mail(t, filepath.Join(dir, "before.sock"))
+	holds(t, socket, `mailseal_mails_total{action="signed",direction="outbound",smime=""} 1`, `mailseal_before_mails_total 1`,
+		`mailseal_before_cleaned_mails_total 0`, `mailseal_connections_total{socket="before"} 1`)
 
 	rewrite(t, name, "metrics.sock", "elsewhere.sock")
 	r.again <- syscall.SIGHUP

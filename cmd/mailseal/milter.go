@@ -16,6 +16,7 @@ import (
 
 	"mailseal/internal/config"
 	"mailseal/internal/maillog"
+	"mailseal/internal/metrics"
 	"mailseal/milter"
 )
 
@@ -95,7 +96,11 @@ func newDaemon(f milterFlags, env Env) (_ *daemon, err error) {
 	if err := d.makeBefore(handler, store); err != nil {
 		return nil, err
 	}
-	d.counting.Watch(d.server)
+	d.counting.Watch(metrics.Milter, d.server)
+	if d.before != nil {
+		d.counting.Watch(metrics.Before, d.before)
+	}
+	d.counting.WatchLog(d.logTo)
 	d.counting.Identities(p.identities)
 	return d, d.listen()
 }

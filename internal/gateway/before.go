@@ -24,6 +24,9 @@ func (b *Before) Handle(ctx context.Context, m *message.Message) (message.Verdic
 	for _, i := range b.g.c.Policy.Decide(f).Forged {
 		v.Edits = append(v.Edits, claims[i].Drop)
 	}
+	if b.g.c.Meter != nil {
+		b.g.c.Meter.Cleaned(len(v.Edits))
+	}
 	if len(v.Edits) > 0 {
 		b.g.c.Log.LogAttrs(ctx, slog.LevelInfo, "cleaned", slog.String("id", m.Envelope.QueueID),
 			slog.Int("results", len(v.Edits)), slog.String("from", m.Envelope.Sender), slog.String("client", client(m.Envelope.Client)))

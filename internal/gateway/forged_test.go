@@ -33,10 +33,18 @@ func TestForgedResults(t *testing.T) {
 	}
 }
 
+// cleanings are what a Meter is told of Before.
+type cleanings []int
+
+func (*cleanings) Decided(Measure) {}
+
+func (c *cleanings) Cleaned(results int) { *c = append(*c, results) }
+
 // Before all other milters nothing in our name is theirs.
 func TestBefore(t *testing.T) {
 	b := newBench(t)
-	b.conf.EarlierMilters = true
+	var told cleanings
+	b.conf.EarlierMilters, b.conf.Meter = true, &told
 	g, err := New(b.conf)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +72,7 @@ func TestBefore(t *testing.T) {
 			m := b.read(tt.header + plain)
 			m.Envelope = message.Envelope{QueueID: "Q1", Sender: "sender@example.jp", Client: tt.client}
 			b.log.Reset()
+			told = nil
 			v, err := g.Before().Handle(context.Background(), m)
 			if err != nil || v.Action != message.Accept {
 				t.Fatalf("%+v, %v", v, err)
@@ -76,6 +85,9 @@ func TestBefore(t *testing.T) {
 			after.WriteTo(&out)
 			if got := strings.ReplaceAll(out.String(), "\r\n", "\n"); got != tt.want+plain {
 				t.Errorf("%s", got)
+			}
+			if len(told) != 1 || told[0] != len(v.Edits) {
+				t.Errorf("told %d of %d", told, len(v.Edits))
 			}
 			if len(v.Edits) > 0 {
 				b.logged("cleaned", "from=sender@example.jp", "client=")

@@ -8,10 +8,14 @@ import (
 	"mailseal/internal/verdict"
 )
 
-// A Meter is told of every mail that Handle has decided on. It is called from
-// several goroutines at once and returns at once.
+// A Meter is told of every mail that was decided on. It is called from several
+// goroutines at once and returns at once.
 type Meter interface {
+	// Decided is told what Gateway.Handle has done.
 	Decided(Measure)
+	// Cleaned is told how many results Before.Handle has taken away, which may
+	// be none.
+	Cleaned(results int)
 }
 
 // A Measure is what is counted of a mail: words of small fixed sets, and times.

@@ -20,6 +20,8 @@ type measures []Measure
 
 func (m *measures) Decided(one Measure) { *m = append(*m, one) }
 
+func (*measures) Cleaned(int) {}
+
 // A Meter is told of every mail, once, and of nothing that the mail says.
 func TestMeter(t *testing.T) {
 	b := newBench(t)

@@ -23,7 +23,8 @@ type Queue struct {
 	ended chan struct{} // closed when the last line has gone
 
 	stalled atomic.Bool  // nobody waits for the target
-	lost    atomic.Int64 // lines, not told yet
+	untold  atomic.Int64 // lines lost that the log has not told of
+	lost    atomic.Int64 // lines lost ever
 }
 
 var _ EventWriter = (*Queue)(nil)
@@ -54,7 +55,7 @@ func (q *Queue) WriteEvent(at time.Time, level slog.Level, line []byte) error {
 	select {
 	case q.lines <- e:
 	default:
-		q.lost.Add(1)
+		q.lose()
 		return fmt.Errorf("log: %d lines wait for the target; this one is lost", queueLength)
 	}
 	if q.stalled.Load() {
@@ -94,6 +95,14 @@ func (q *Queue) Close() error {
 	return nil
 }
 
+// Lost is how many lines were lost so far.
+func (q *Queue) Lost() int64 { return q.lost.Load() }
+
+func (q *Queue) lose() {
+	q.lost.Add(1)
+	q.untold.Add(1)
+}
+
 func (q *Queue) run() {
 	defer close(q.ended)
 	for {
@@ -114,7 +123,7 @@ func (q *Queue) run() {
 func (q *Queue) take(e entry) {
 	err := q.put(e)
 	if err != nil {
-		q.lost.Add(1)
+		q.lose()
 	} else if len(q.lines) == 0 {
 		q.stalled.Store(false)
 		q.tell()
@@ -124,13 +133,13 @@ func (q *Queue) take(e entry) {
 
 // tell tells what was lost. If that is lost too, it is told later.
 func (q *Queue) tell() {
-	n := q.lost.Swap(0)
+	n := q.untold.Swap(0)
 	if n == 0 {
 		return
 	}
 	line := fmt.Appendf(nil, "-: log level=warn lost=%d error=\"the target of the log did not take these lines\"\n", n)
 	if q.put(entry{at: time.Now(), level: slog.LevelWarn, line: line}) != nil {
-		q.lost.Add(n)
+		q.untold.Add(n)
 	}
 }
 

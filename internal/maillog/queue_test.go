@@ -104,6 +104,9 @@ func TestQueueStalled(t *testing.T) {
 			!strings.HasPrefix(got[len(got)-2], lost) || got[len(got)-1] != "-: after" {
 			t.Errorf("%d lines kept, at the end %q; want about %d, then lost=, then after", kept, got[len(got)-2:], queueLength)
 		}
+		if n := q.Lost(); n != int64(2000-kept) {
+			t.Errorf("%d lines lost, with %d of 2000 kept", n, kept)
+		}
 		if err := q.Close(); err != nil {
 			t.Error(err)
 		}

@@ -77,7 +77,7 @@ func TestDocument(t *testing.T) {
 		slices.Sort(labels)
 		told[r[1]] = row{r[2], labels}
 		for _, l := range labels {
-			if l == "version" || l == "revision" || l == "goversion" || l == "identity" || l == "kind" || l == "step" {
+			if l == "version" || l == "revision" || l == "goversion" || l == "identity" || l == "kind" || l == "step" || l == "socket" {
 				continue // free, or in tables of their own
 			}
 			for v := range values[l] {
@@ -90,7 +90,7 @@ func TestDocument(t *testing.T) {
 	if d := cmp.Diff(rows, told, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("the table is not what is so (-is +told): %s", d)
 	}
-	for _, l := range []string{"kind", "step"} {
+	for _, l := range []string{"kind", "step", "socket"} {
 		for v := range values[l] {
 			if !strings.Contains(doc, "\n| "+v+" |") {
 				t.Errorf("no row for the %s %q", l, v)

@@ -39,7 +39,7 @@ func TestHandler(t *testing.T) {
 		if w.Code != tt.status {
 			t.Errorf("%s %s: %d; want %d", tt.method, tt.path, w.Code, tt.status)
 		}
-		if told := strings.Contains(w.Body.String(), "mailseal_panics_total 6\n"); told != (tt.status == 200) {
+		if told := strings.Contains(w.Body.String(), "mailseal_panics_total{socket=\"milter\"} 6\n"); told != (tt.status == 200) {
 			t.Errorf("%s %s: %s", tt.method, tt.path, w.Body)
 		}
 		if allow := w.Header().Get("Allow"); (tt.status == 405) != (allow == "GET, HEAD") {
@@ -55,7 +55,7 @@ func TestBrokenCollector(t *testing.T) {
 	var log bytes.Buffer
 	w := httptest.NewRecorder()
 	m.Handler(slog.New(slog.NewTextHandler(&log, nil))).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if w.Code != 200 || !strings.Contains(w.Body.String(), "mailseal_panics_total 6\n") || !strings.Contains(log.String(), "cannot count") {
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "mailseal_panics_total{socket=\"milter\"} 6\n") || !strings.Contains(log.String(), "cannot count") {
 		t.Errorf("%d, log %s", w.Code, &log)
 	}
 }

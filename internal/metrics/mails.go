@@ -82,8 +82,23 @@ func (ms mails) add(m mail) {
 	c.Inc()
 }
 
-// The faults that the gateway meets and those that the milter answers by itself
-// have one name, so that a sum is over all of them.
+// cleanings are the mails that came to before_socket. They are not among mails:
+// each of them comes to the other socket too.
+type cleanings struct{ all, cleaned prometheus.Counter }
+
+func newCleanings(f promauto.Factory) cleanings {
+	return cleanings{
+		all: f.NewCounter(prometheus.CounterOpts{
+			Name: "mailseal_before_mails_total", Help: "Mails at before_socket; each comes to the other socket too.",
+		}),
+		cleaned: f.NewCounter(prometheus.CounterOpts{
+			Name: "mailseal_before_cleaned_mails_total", Help: "Mails at before_socket from which results in our name were taken away.",
+		}),
+	}
+}
+
+// The faults that the gateway meets and those that the sockets answer by
+// themselves have one name, so that a sum is over all of them.
 const (
 	faultsName = "mailseal_faults_total"
 	faultsHelp = "Mails that could not be processed, by where and why. Of too-many-recipients: recipients."

@@ -35,6 +35,7 @@ type Metrics struct {
 	now      func() time.Time
 
 	mails      mails
+	before     cleanings
 	faults     map[fault.Kind]prometheus.Counter
 	steps      steps
 	reloads    reloads
@@ -58,7 +59,7 @@ func New(c Config) *Metrics {
 	f := promauto.With(r)
 	m := &Metrics{
 		registry: r, now: c.Now,
-		mails: newMails(f), faults: newFaults(f), steps: newSteps(f), reloads: newReloads(f),
+		mails: newMails(f), before: newCleanings(f), faults: newFaults(f), steps: newSteps(f), reloads: newReloads(f),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "mailseal_build_info", Help: "Always 1; the labels say which mailseal this is.",
@@ -83,6 +84,14 @@ func (m *Metrics) Decided(d gateway.Measure) {
 	}
 	if v := d.Took.Verify; v > 0 {
 		m.steps.verify.Observe(v.Seconds())
+	}
+}
+
+// Cleaned counts a mail that was looked at before other milters were.
+func (m *Metrics) Cleaned(results int) {
+	m.before.all.Inc()
+	if results > 0 {
+		m.before.cleaned.Inc()
 	}
 }
 

@@ -27,6 +27,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+type lost int64
+
+func (l lost) Lost() int64 { return int64(l) }
+
 type stats milter.Stats
 
 func (s stats) Stats() milter.Stats { return milter.Stats(s) }
@@ -40,7 +44,9 @@ func whole(t testing.TB, now time.Time) (*Metrics, *spool.Usage) {
 	id := p.User("alice@example.test", ca.P256)
 	id.Name = "alice"
 	m.Identities([]pki.Identity{id})
-	m.Watch(stats{
+	m.Watch(Before, stats{Open: 2, Faults: map[fault.Kind]int64{fault.Malformed: 1}})
+	m.WatchLog(lost(8))
+	m.Watch(Milter, stats{
 		Open: 3, Limit: 500, Connections: 17, Waits: 2, Broken: 4, AcceptRetries: 5, Panics: 6, Received: 1000, Sent: 2000,
 		Faults: map[fault.Kind]int64{fault.Storage: 7},
 	})
@@ -133,6 +139,14 @@ func TestDecided(t *testing.T) {
 		mailseal_faults_total{kind="timeout",stage="gateway"} 1
 		mailseal_faults_total{kind="too-large",stage="gateway"} 0
 		mailseal_faults_total{kind="too-many-recipients",stage="gateway"} 0
+		mailseal_faults_total{kind="deferred",stage="before"} 0
+		mailseal_faults_total{kind="internal",stage="before"} 0
+		mailseal_faults_total{kind="malformed",stage="before"} 1
+		mailseal_faults_total{kind="rejected",stage="before"} 0
+		mailseal_faults_total{kind="storage",stage="before"} 0
+		mailseal_faults_total{kind="timeout",stage="before"} 0
+		mailseal_faults_total{kind="too-large",stage="before"} 0
+		mailseal_faults_total{kind="too-many-recipients",stage="before"} 0
 		mailseal_faults_total{kind="deferred",stage="milter"} 0
 		mailseal_faults_total{kind="internal",stage="milter"} 0
 		mailseal_faults_total{kind="malformed",stage="milter"} 0
@@ -168,17 +182,32 @@ func TestState(t *testing.T) {
 	if _, err := f.Write(make([]byte, 32<<10+1)); err != nil {
 		t.Fatal(err)
 	}
+	m.Cleaned(0)
+	m.Cleaned(3)
+	m.Cleaned(1)
 	compare(t, m, `
+		mailseal_before_cleaned_mails_total 2
+		mailseal_before_mails_total 3
+		mailseal_log_lines_lost_total 8
 		mailseal_build_info{goversion="go1.26",revision="abc",version="v1.2.3"} 1
-		mailseal_open_connections 3
-		mailseal_max_connections 500
-		mailseal_connections_total 17
-		mailseal_connection_waits_total 2
-		mailseal_broken_connections_total 4
-		mailseal_accept_retries_total 5
-		mailseal_panics_total 6
-		mailseal_received_bytes_total 1000
-		mailseal_sent_bytes_total 2000
+		mailseal_open_connections{socket="before"} 2
+		mailseal_open_connections{socket="milter"} 3
+		mailseal_max_connections{socket="before"} 0
+		mailseal_max_connections{socket="milter"} 500
+		mailseal_connections_total{socket="before"} 0
+		mailseal_connections_total{socket="milter"} 17
+		mailseal_connection_waits_total{socket="before"} 0
+		mailseal_connection_waits_total{socket="milter"} 2
+		mailseal_broken_connections_total{socket="before"} 0
+		mailseal_broken_connections_total{socket="milter"} 4
+		mailseal_accept_retries_total{socket="before"} 0
+		mailseal_accept_retries_total{socket="milter"} 5
+		mailseal_panics_total{socket="before"} 0
+		mailseal_panics_total{socket="milter"} 6
+		mailseal_received_bytes_total{socket="before"} 0
+		mailseal_received_bytes_total{socket="milter"} 1000
+		mailseal_sent_bytes_total{socket="before"} 0
+		mailseal_sent_bytes_total{socket="milter"} 2000
 		mailseal_spool_files 1
 		mailseal_spool_bytes{place="memory"} 32768
 		mailseal_spool_bytes{place="disk"} 32768`)

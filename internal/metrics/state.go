@@ -75,59 +75,88 @@ func (h holdings) Collect(c chan<- prometheus.Metric) {
 // A Counted tells its counts, as a milter.Server does.
 type Counted interface{ Stats() milter.Stats }
 
-// Watch has a server's counts told too. It is called once.
-func (m *Metrics) Watch(s Counted) { m.registry.MustRegister(server{s}) }
+// A Socket says which server counts are of. The zero Socket is milter.socket.
+type Socket int
 
-type server struct{ Counted }
+const (
+	Milter Socket = iota // milter.socket
+	Before               // milter.before_socket
+)
 
-// A reading is one of a server's Stats.
-type reading struct {
-	desc  *prometheus.Desc
-	kind  prometheus.ValueType
-	value func(milter.Stats) int64
-}
-
-func read(name, help string, kind prometheus.ValueType, value func(milter.Stats) int64) reading {
-	return reading{prometheus.NewDesc(name, help, nil, nil), kind, value}
-}
-
-// readings are what is told of a server, but for the faults.
-var readings = []reading{
-	read("mailseal_open_connections", "Connections of MTAs now.",
-		prometheus.GaugeValue, func(s milter.Stats) int64 { return int64(s.Open) }),
-	read("mailseal_max_connections", "The limit on connections; none is refused, further ones wait until one ends.",
-		prometheus.GaugeValue, func(s milter.Stats) int64 { return int64(s.Limit) }),
-	read("mailseal_connections_total", "Connections that were accepted.",
-		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Connections }),
-	read("mailseal_connection_waits_total", "Times that the limit on connections was reached.",
-		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Waits }),
-	read("mailseal_broken_connections_total", "Connections that ended within a packet, by an error, by silence or because they spoke no milter protocol.",
-		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Broken }),
-	read("mailseal_accept_retries_total", "Times that a connection could not be accepted at once, as when file descriptors run out.",
-		prometheus.CounterValue, func(s milter.Stats) int64 { return s.AcceptRetries }),
-	read("mailseal_received_bytes_total", "Bytes that MTAs sent us.",
-		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Received }),
-	read("mailseal_sent_bytes_total", "Bytes that we sent MTAs.",
-		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Sent }),
-	read("mailseal_panics_total", "Mistakes of the program that ended the work on a mail; the log has their stacks.",
-		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Panics }),
-}
-
-var answeredFaults = prometheus.NewDesc(faultsName, faultsHelp, []string{"kind"}, prometheus.Labels{"stage": "milter"})
-
-func (server) Describe(c chan<- *prometheus.Desc) {
-	for _, n := range readings {
-		c <- n.desc
+func (s Socket) String() string {
+	if s == Before {
+		return "before"
 	}
-	c <- answeredFaults
+	return "milter"
+}
+
+// Watch has a server's counts told too. It is called once for a Socket.
+func (m *Metrics) Watch(of Socket, c Counted) {
+	s := server{Counted: c}
+	for _, r := range readings {
+		s.descs = append(s.descs, prometheus.NewDesc(r.name, r.help, nil, prometheus.Labels{"socket": of.String()}))
+	}
+	s.faults = prometheus.NewDesc(faultsName, faultsHelp, []string{"kind"}, prometheus.Labels{"stage": of.String()})
+	m.registry.MustRegister(s)
+}
+
+// A server tells what one has counted.
+type server struct {
+	Counted
+	descs  []*prometheus.Desc // as readings
+	faults *prometheus.Desc
+}
+
+// readings are what is told of a server's Stats, but for the faults.
+var readings = []struct {
+	name, help string
+	kind       prometheus.ValueType
+	value      func(milter.Stats) int64
+}{
+	{"mailseal_open_connections", "Connections of MTAs now.",
+		prometheus.GaugeValue, func(s milter.Stats) int64 { return int64(s.Open) }},
+	{"mailseal_max_connections", "The limit on connections; none is refused, further ones wait until one ends.",
+		prometheus.GaugeValue, func(s milter.Stats) int64 { return int64(s.Limit) }},
+	{"mailseal_connections_total", "Connections that were accepted.",
+		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Connections }},
+	{"mailseal_connection_waits_total", "Times that the limit on connections was reached.",
+		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Waits }},
+	{"mailseal_broken_connections_total", "Connections that ended within a packet, by an error, by silence or because they spoke no milter protocol.",
+		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Broken }},
+	{"mailseal_accept_retries_total", "Times that a connection could not be accepted at once, as when file descriptors run out.",
+		prometheus.CounterValue, func(s milter.Stats) int64 { return s.AcceptRetries }},
+	{"mailseal_received_bytes_total", "Bytes that MTAs sent us.",
+		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Received }},
+	{"mailseal_sent_bytes_total", "Bytes that we sent MTAs.",
+		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Sent }},
+	{"mailseal_panics_total", "Mistakes of the program that ended the work on a mail; the log has their stacks.",
+		prometheus.CounterValue, func(s milter.Stats) int64 { return s.Panics }},
+}
+
+func (s server) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range s.descs {
+		c <- d
+	}
+	c <- s.faults
 }
 
 func (s server) Collect(c chan<- prometheus.Metric) {
 	stats := s.Stats()
-	for _, n := range readings {
-		c <- prometheus.MustNewConstMetric(n.desc, n.kind, float64(n.value(stats)))
+	for i, r := range readings {
+		c <- prometheus.MustNewConstMetric(s.descs[i], r.kind, float64(r.value(stats)))
 	}
 	for _, k := range fault.Kinds() {
-		c <- prometheus.MustNewConstMetric(answeredFaults, prometheus.CounterValue, float64(stats.Faults[k]), k.String())
+		c <- prometheus.MustNewConstMetric(s.faults, prometheus.CounterValue, float64(stats.Faults[k]), k.String())
 	}
+}
+
+// A Log tells how many of its lines were lost, as a maillog.Queue does.
+type Log interface{ Lost() int64 }
+
+// WatchLog has that told too. It is called once.
+func (m *Metrics) WatchLog(l Log) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "mailseal_log_lines_lost_total",
+		Help: "Lines that nobody took who should have written them to the log.",
+	}, func() float64 { return float64(l.Lost()) }))
 }

@@ -63,7 +63,7 @@ func inside(t *testing.T, socket string) (address string) {
 	ok(t, err)
 	server, err := milter.New(milter.Config{Handler: clumsy{g}, Spool: store, Meter: m})
 	ok(t, err)
-	m.Watch(server)
+	m.Watch(metrics.Milter, server)
 	scrapes := m.NewServer(slog.New(slog.DiscardHandler))
 
 	ln, err := milter.Listen("unix:"+socket, milter.SocketOptions{Mode: 0o666})
@@ -153,7 +153,7 @@ func TestScrapesUnderLoad(t *testing.T) {
 	stop.Store(true)
 	scrapers.Wait()
 
-	want := Samples{"mailseal_last_reload_successful": 1, "mailseal_panics_total": perKind}
+	want := Samples{"mailseal_last_reload_successful": 1, `mailseal_panics_total{socket="milter"}`: perKind}
 	add(want, perKind, faults, "internal", "milter")
 	add(want, 2*perKind, mails, "signed", "outbound", "")
 	add(want, 2*perKind, mails, "verified", "inbound", "none")

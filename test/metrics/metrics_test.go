@@ -151,10 +151,10 @@ func (p *postmaster) all(people *testpki.PKI) {
 	if d := cmp.Diff(first.Series(), last.Series()); d != "" {
 		p.Errorf("series have come and gone: %s", d)
 	}
-	if in, out := last["mailseal_received_bytes_total"], last["mailseal_sent_bytes_total"]; in < 1<<20 || in > 3<<20 || out < 1000 || out > 1<<20 {
+	if in, out := last[`mailseal_received_bytes_total{socket="milter"}`], last[`mailseal_sent_bytes_total{socket="milter"}`]; in < 1<<20 || in > 3<<20 || out < 1000 || out > 1<<20 {
 		p.Errorf("%f bytes in, %f out", in, out)
 	}
-	if n := last["mailseal_connections_total"]; n < float64(p.sent)/2 || n > 10*float64(p.sent) {
+	if n := last[`mailseal_connections_total{socket="milter"}`]; n < float64(p.sent)/2 || n > 10*float64(p.sent) {
 		p.Errorf("%f connections for %d mails", n, p.sent)
 	}
 	for _, series := range []string{"process_open_fds", "process_resident_memory_bytes", "go_goroutines"} {
@@ -184,7 +184,7 @@ func (p *postmaster) drain(want Samples) {
 	p.h.Seal.Signal(syscall.SIGTERM)
 	_, err = p.h.Seal.WaitLog(mark, ": stopping")
 	ok(p.T, err)
-	add(want, 1, "mailseal_open_connections")
+	add(want, 1, `mailseal_open_connections{socket="milter"}`)
 	p.await(want)
 	ok(p.T, c.Data(letter(alice)))
 	if status := p.h.Seal.Wait(); status != 0 {
