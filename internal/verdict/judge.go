@@ -89,8 +89,9 @@ func Judge(r *smime.Report, q Question) Result {
 		return Result{Status: PermError, Reason: "signature has no signer", Part: r.Part}
 	}
 	var result Result
+	search := q.Anchors.Among(r.Certificates, q.At)
 	for i, s := range r.Signers {
-		one := q.signer(s.Result, r.Certificates)
+		one := q.signer(s.Result, search)
 		if i == 0 || worse[one.Status] > worse[result.Status] {
 			result = one
 		}
@@ -124,7 +125,7 @@ var faults = []struct {
 }
 
 // signer judges one of them.
-func (q Question) signer(s cms.SignerResult, certificates []*x509.Certificate) Result {
+func (q Question) signer(s cms.SignerResult, search *trust.Search) Result {
 	var r Result
 	if s.Certificate != nil {
 		r.name(s.Certificate, q.identifier(s.Certificate))
@@ -134,14 +135,17 @@ func (q Question) signer(s cms.SignerResult, certificates []*x509.Certificate) R
 		r.Status, r.Reason = fault(s.Err)
 		return r
 	}
-	if _, err := q.Anchors.Path(s.Certificate, certificates, q.At); err != nil {
+	c, err := q.trusted(s, search)
+	r = Result{}
+	r.name(c, q.identifier(c))
+	if err != nil {
 		r.Status, r.Reason = Fail, err.Error()
 		if e := new(trust.Error); errors.As(err, &e) {
 			r.Reason = string(e.Reason)
 		}
 		return r
 	}
-	if why := q.address(s.Certificate); why != "" {
+	if why := q.address(c); why != "" {
 		r.Status, r.Reason = Policy, why
 		return r
 	}
@@ -151,6 +155,24 @@ func (q Question) signer(s cms.SignerResult, certificates []*x509.Certificate) R
 	}
 	r.Status = Pass
 	return r
+}
+
+// trusted returns the signer's certificate. Where several have the signer's name
+// and key, as after a renewal, it is the first that is trusted, or else the first
+// that is at least valid at this time, and why that is not trusted.
+func (q Question) trusted(s cms.SignerResult, search *trust.Search) (*x509.Certificate, error) {
+	best, valid := s.Certificate, false
+	var why error
+	for _, c := range append([]*x509.Certificate{s.Certificate}, s.Twins...) {
+		_, err := search.Path(c)
+		if err == nil {
+			return c, nil
+		}
+		if now := !q.At.Before(c.NotBefore) && !q.At.After(c.NotAfter); why == nil || now && !valid {
+			best, why, valid = c, err, now
+		}
+	}
+	return best, why
 }
 
 func fault(err error) (Status, string) {

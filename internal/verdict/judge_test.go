@@ -78,6 +78,41 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A renewed certificate may have the old one's key and key identifier, and both
+// may come along: the one that counts is the one that is trusted now.
+func TestJudgeTwins(t *testing.T) {
+	p := testpki.New(t)
+	alice, old := p.User("alice@example.jp", ca.P256), p.Expired("alice@example.jp", ca.P256)
+	stranger := p.Stranger().User("alice@example.jp", ca.P256)
+	from := []mailaddr.Address{{Local: "alice", Domain: "example.jp"}}
+	for _, tt := range []struct {
+		name   string
+		ids    []pki.Identity
+		want   Status
+		who    pki.Identity
+		reason trust.Reason
+	}{
+		{"renewed", []pki.Identity{old, alice}, Pass, alice, ""},
+		{"renewed, the other way round", []pki.Identity{alice, old}, Pass, alice, ""},
+		{"old alone", []pki.Identity{old}, Fail, old, trust.Expired},
+		{"old and a stranger's", []pki.Identity{old, stranger}, Fail, stranger, trust.Unknown},
+		{"a stranger's and ours", []pki.Identity{stranger, alice}, Pass, alice, ""},
+	} {
+		result := cms.SignerResult{Certificate: tt.ids[0].Certificate}
+		for _, id := range tt.ids[1:] {
+			result.Twins = append(result.Twins, id.Certificate)
+		}
+		report := smime.Report{Kind: smime.SignedOpaque, Signers: []smime.Signer{{Result: result}}}
+		q := Question{From: from, Anchors: trust.NewAnchors(p.Roots()), At: time.Now()}
+		if got := Judge(&report, q); got.Status != tt.want || got.Reason != string(tt.reason) {
+			t.Errorf("%s: %+v, want %s", tt.name, got, tt.want)
+		}
+		if c, _ := q.trusted(result, q.Anchors.Among(nil, q.At)); !c.Equal(tt.who.Certificate) {
+			t.Errorf("%s: the certificate from %v to %v by %s counts", tt.name, c.NotBefore, c.NotAfter, c.Issuer)
+		}
+	}
+}
+
 func TestAuthors(t *testing.T) {
 	for _, tt := range []struct{ header, from, problem string }{
 		{"From: alice@example.jp", "[alice@example.jp]", ""},

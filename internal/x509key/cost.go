@@ -18,7 +18,7 @@ func Cost(k crypto.PublicKey) time.Duration {
 		bits := time.Duration(k.N.BitLen())
 		cost := 40 * time.Microsecond
 		if bits > 2048 { // crypto/rsa has no assembly for these
-			cost = bits * bits * 30 / 1000
+			cost = bits * bits * 50 / 1000
 		}
 		if k.E > 1<<16+1 {
 			cost *= 3
