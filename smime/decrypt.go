@@ -118,14 +118,11 @@ func (d *opening) open(m *message.Message) ([]message.Edit, error) {
 // layers takes off one layer after the other.
 func (d *opening) layers() error {
 	for {
-		root, err := message.Walk(d.now.header, message.Bytes(nil), d.Limits) // the fields alone
+		root, kind, err := d.now.glance(d.Limits)
 		if err != nil {
 			return err
 		}
-		root.End = d.now.body.Size()
-		if d.kind, err = d.kindOf(root); err != nil {
-			return err
-		}
+		d.kind = kind
 		if !d.opens(d.kind) {
 			return nil
 		}
@@ -140,14 +137,6 @@ func (d *opening) layers() error {
 			return err
 		}
 	}
-}
-
-// kindOf says what is left. A multipart/signed is one if it says so.
-func (d *opening) kindOf(root *message.Part) (Kind, error) {
-	if root.MediaType == "multipart/signed" {
-		return SignedDetached, nil
-	}
-	return glance(d.now.body, root)
 }
 
 // opens reports whether a layer is one to take off. A signature is one only

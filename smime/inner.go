@@ -112,6 +112,21 @@ func (e inner) labels() []message.Field {
 	return fields
 }
 
+// glance returns the entity without its parts, and what it seems to be: a
+// multipart/signed is signed if it says so.
+func (e inner) glance(l message.Limits) (*message.Part, Kind, error) {
+	root, err := message.Walk(e.header, message.Bytes(nil), l) // the fields alone
+	if err != nil {
+		return nil, Plain, err
+	}
+	if root.MediaType == "multipart/signed" {
+		return root, SignedDetached, nil
+	}
+	root.End = e.body.Size()
+	kind, err := glance(e.body, root)
+	return root, kind, err
+}
+
 // message is the entity as a mail.
 func (e inner) message() *message.Message {
 	m := &message.Message{Header: e.header, Body: e.body, Newline: "\r\n"}

@@ -163,14 +163,11 @@ func preview(b message.Body, p *message.Part, k Kind, s *spool.Store, l message.
 	if !ok || err != nil {
 		return Plain, err
 	}
-	root, err := message.Walk(e.header, message.Bytes(nil), l)
-	if err != nil {
+	_, kind, err := e.glance(l)
+	if limit := (*message.LimitError)(nil); errors.As(err, &limit) {
 		return Plain, nil
 	}
-	if root.MediaType == "multipart/signed" {
-		return SignedDetached, nil
-	}
-	return glance(e.body, root)
+	return kind, err
 }
 
 // beginning is that of the content of a compressed or an opaquely signed
