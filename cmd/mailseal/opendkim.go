@@ -105,7 +105,8 @@ func (f *milterFlags) run(ctx context.Context, env Env) (err error) {
 		return err
 	}
 	// Who reads our standard error may go before us: journald when it is
-	// restarted, daemon(8) when it is told to end. Nothing dies of that.
+	// restarted, daemon(8) when it is told to end. Go would end the process for
+	// it.
 	signal.Ignore(syscall.SIGPIPE)
 	who, err := findAccount(f.user)
 	if err != nil {
@@ -127,9 +128,6 @@ func (f *milterFlags) run(ctx context.Context, env Env) (err error) {
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(again)
-	// Who reads our log may go; Go would end the process for it.
-	signal.Ignore(syscall.SIGPIPE)
-	defer signal.Reset(syscall.SIGPIPE)
 	d, err := newDaemon(*f, env)
 	if err != nil {
 		return err
