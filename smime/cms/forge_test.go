@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"filippo.io/mldsa"
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
@@ -99,7 +100,8 @@ func (f *forgery) sign() []byte {
 	if f.attributes != nil {
 		message = f.signedSet()
 	}
-	if _, ok := f.id.key.(ed25519.PrivateKey); ok {
+	switch f.id.key.(type) {
+	case ed25519.PrivateKey, *mldsa.PrivateKey:
 		return must(f.id.key.Sign(rand.Reader, message, crypto.Hash(0)))
 	}
 	options := f.options

@@ -47,8 +47,8 @@ func gpgsmFolder(t *testing.T) string {
 func TestGpgsmReadsOurs(t *testing.T) {
 	dir := gpgsmFolder(t)
 	ours(t, func(name string, outside, inside []byte) {
-		if strings.Contains(name, "PSS") || strings.Contains(name, "p521") || name == "p384 SHA-256" {
-			return // gpgsm 2.2 cannot: a digest has to be as long as the curve, and P-521 fails with any
+		if strings.Contains(name, "PSS") || strings.Contains(name, "p521") || strings.Contains(name, "key identifier") || name == "p384 SHA-256" {
+			return // gpgsm 2.2 cannot: a digest has to be as long as the curve, P-521 fails with any, key identifiers are a BER error
 		}
 		write(t, dir, "outside.p7s", outside)
 		if _, err := run(dir, "gpgsm", "--batch", "--verify", "outside.p7s", "content"); err != nil {

@@ -87,6 +87,9 @@ func ours(t *testing.T, f func(name string, outside, inside []byte)) {
 	pss := rsa2048().signer()
 	pss.PSS = true
 	f("rsa PSS", detached(t, mail, pss), opaque(t, mail, pss))
+	named := p256().signer()
+	named.KeyID = true
+	f("p256 by key identifier", detached(t, mail, named), opaque(t, mail, named))
 	f("rsa and p256", detached(t, mail, rsa2048().signer(), p256().signer()), opaque(t, mail, rsa2048().signer(), p256().signer()))
 }
 
@@ -201,6 +204,19 @@ func TestWeReadPSSKeys(t *testing.T) {
 		}
 		_, results := read(t, must(os.ReadFile(filepath.Join(dir, "sig"))), mail)
 		wantErr(t, test.name, results[0].Err, test.want)
+
+		// What we make with such a key is RSASSA-PSS, unasked.
+		p, _ := pem.Decode(must(os.ReadFile(filepath.Join(dir, "pss.pem"))))
+		k, _ := pem.Decode(must(os.ReadFile(filepath.Join(dir, "pss.key"))))
+		s := Signer{Certificate: must(x509.ParseCertificate(p.Bytes)), Key: must(x509key.ParsePKCS8(k.Bytes)).(crypto.Signer)}
+		write(t, dir, "sig", detached(t, mail, s))
+		if _, err := run(dir, strings.Fields("openssl cms -verify -binary -inform DER -in sig -content content -CAfile pss.pem -purpose any")...); err != nil {
+			t.Errorf("%s: ours: %v", test.name, err)
+		}
+		s.Digest = crypto.SHA512
+		if _, err := SignDetached(bytes.NewReader(mail), s); (err != nil) != (test.key != "") {
+			t.Errorf("%s: SHA-512: %v", test.name, err)
+		}
 	}
 	// A signature with a shorter salt than the key's parameters allow.
 	block, _ := pem.Decode(must(os.ReadFile(filepath.Join(dir, "pss.pem"))))

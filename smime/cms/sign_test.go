@@ -23,14 +23,14 @@ import (
 // What is signed verifies, with every key, digest and format; the same with one byte changed does not.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"rsa", "p256", "p384", "p521", "ed25519"}), 1, 3, rapid.ID).Draw(t, "keys")
+		names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"rsa", "p256", "p384", "p521", "ed25519", "mldsa44", "mldsa65", "mldsa87"}), 1, 3, rapid.ID).Draw(t, "keys")
 		content := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "content")
 		content = bytes.Repeat(content, rapid.SampledFrom([]int{1, 100, 1000}).Draw(t, "times"))
 		var signers []Signer
 		for _, n := range names {
 			s := everyone[n]().signer()
 			s.Digest = rapid.SampledFrom([]crypto.Hash{0, crypto.SHA256, crypto.SHA384, crypto.SHA512}).Draw(t, "digest")
-			s.PSS = rapid.Bool().Draw(t, "pss")
+			s.PSS, s.KeyID = rapid.Bool().Draw(t, "pss"), rapid.Bool().Draw(t, "key identifier")
 			signers = append(signers, s)
 		}
 		var der, outside []byte
@@ -163,6 +163,7 @@ func TestHash(t *testing.T) {
 		{"p256", 0, crypto.SHA256}, {"p384", 0, crypto.SHA384}, {"p521", 0, crypto.SHA512},
 		{"p384", crypto.SHA256, crypto.SHA256},
 		{"ed25519", 0, crypto.SHA512}, {"ed25519", crypto.SHA256, crypto.SHA512},
+		{"mldsa44", 0, crypto.SHA512}, {"mldsa87", crypto.SHA256, crypto.SHA256},
 	} {
 		s := everyone[test.name]().signer()
 		s.Digest = test.set
