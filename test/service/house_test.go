@@ -135,13 +135,18 @@ func (p *process) said() string {
 	return p.out.String()
 }
 
-// leash kills a process when the test process is gone, whatever the way.
-const leash = `read word; [ "$word" = ended ] || kill -KILL "$1"`
+// leash kills a process and its children when the test process is gone, whatever
+// the way.
+const leash = `read word; [ "$word" = ended ] || kill -KILL -- "-$1"`
 
 func start(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p, p
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true // strace leaves what it has started when it is killed
 	ok(t, cmd.Start())
 	watch := exec.Command("/bin/sh", "-c", leash, "leash", strconv.Itoa(cmd.Process.Pid))
 	watch.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -153,8 +158,12 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-p.ended
+		select {
+		case <-p.ended:
+		default:
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			<-p.ended
+		}
 		io.WriteString(word, "ended\n")
 		word.Close()
 		watch.Wait()
