@@ -24,7 +24,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 endif
 
 .NOTPARALLEL:
-.PHONY: help build demo test check bench bench-mails bench-quick figures clean install tools tools-demo fmt vet staticcheck unit lean mta fuzz cross tidy
+.PHONY: help build demo test check bench bench-mails bench-quick figures clean install tools tools-demo fmt vet staticcheck unit lean mta fuzz cross tidy interop interop-new
 
 help:
 	@echo 'make demo     two organisations exchange signed mail through two private Postfix (root)'
@@ -37,6 +37,8 @@ help:
 	@echo 'make bench    whole mails through MTAs beside other milters (root), and operations beside'
 	@echo '              the bare primitives; renews doc/performance.md in ten minutes'
 	@echo 'make bench-quick  the shape of whole mails in a minute, on the terminal'
+	@echo 'make interop  with which S/MIME programs mailseal works; renews doc/interop.md, and'
+	@echo '              interop-new does it with newer ones that debootstrap unpacks (root)'
 	@echo 'make clean    removes bin and build'
 
 build:
@@ -113,6 +115,15 @@ build/bench: build
 
 figures:
 	$(GO) run ./test/figures -rounds $(ROUNDS) -benchtime 500ms -out doc/performance.md
+
+# Each renews its tables in doc/interop.md, which make test compares with what
+# it sees.
+interop: tools
+	CGO_ENABLED=0 $(GO) test -count=1 -run '^TestPeers$$' ./test/interop -args -update
+
+interop-new:
+	test/interop/newer.sh
+	MAILSEAL_INTEROP_NEW=1 CGO_ENABLED=0 $(GO) test -count=1 -run '^TestNewerPeers$$' ./test/interop -args -update
 
 # Where a package would put things; no configuration is touched, no user made
 # and nothing started. SYSTEM=FreeBSD installs as there.

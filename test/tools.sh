@@ -8,7 +8,8 @@
 # Postfix and sendmail are never installed: they exclude each other and any
 # other MTA; nor is OpenDKIM, which would start with the system. Their packages
 # are downloaded and unpacked into build/mta, from where internal/mtarig runs
-# private instances of them on loopback ports.
+# private instances of them on loopback ports. So is Bouncy Castle, for the Java
+# that is there; without Java it is no peer.
 # What is installed is compilers, libraries and command-line tools; apt-get
 # gets --no-remove, so nothing can go for them, and while it runs policy-rc.d
 # forbids every package to start a daemon.
@@ -39,7 +40,7 @@ runs() {
 }
 
 missing_tools() {
-	packages= mtas= users=
+	packages= mtas= users= jars=
 	[ -s /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates
 	has hostname || need hostname
 	runs "$tree/usr/lib/postfix/sbin/smtpd" || mtas="$mtas postfix"
@@ -60,6 +61,8 @@ missing_tools() {
 	{ runs "$tree/usr/libexec/sendmail/sendmail" && [ -e "$tree/usr/share/sendmail/cf/m4/cf.m4" ]; } ||
 		mtas="$mtas sendmail-bin sendmail-cf libwrap0"
 	runs "$tree/usr/sbin/opendkim" || mtas="$mtas opendkim"
+	# A peer where Java is at hand, which is not asked of anybody.
+	{ ! has java || [ -e "$tree/usr/share/java/bcpkix.jar" ]; } || jars=" libbcpkix-java libbcprov-java libbcutil-java"
 }
 
 # While packages are installed, policy-rc.d answers 101: no daemon starts. What
@@ -105,7 +108,10 @@ install_packages() {
 	restore_policy
 }
 
-unpack_mtas() {
+# What is for running needs its libraries installed, jars do not.
+unpack() {
+	what=$1
+	shift
 	[ $# -gt 0 ] || return 0
 	say "downloading and unpacking into $tree, not installing: $*"
 	new=$tree.new
@@ -114,7 +120,7 @@ unpack_mtas() {
 	(cd "$new/deb" && apt download "$@") || die "apt-get could not download $*; see above"
 	for deb in "$new"/deb/*.deb; do dpkg -x "$deb" "$new"; done
 	# shellcheck disable=SC2046
-	install_packages $(libraries "$new"/deb/*.deb)
+	[ "$what" = jars ] || install_packages $(libraries "$new"/deb/*.deb)
 	rm -rf "$new/deb"
 	# Set-user-id and set-group-id programs would not take LD_LIBRARY_PATH.
 	find "$new" -type f -perm /6000 -exec chmod ug-s {} +
@@ -146,6 +152,7 @@ make_users() {
 list() {
 	[ -z "$packages" ] || printf ' packages%s;' "$packages"
 	[ -z "$mtas" ] || printf ' packages to unpack%s;' "$mtas"
+	[ -z "$jars" ] || printf ' Java libraries to unpack%s;' "$jars"
 	[ -z "$users" ] || printf ' users and groups%s;' "$users"
 }
 
@@ -165,7 +172,9 @@ apt update || say "the package lists could not be renewed; going on with those t
 # shellcheck disable=SC2086
 install_packages $packages
 # shellcheck disable=SC2086
-unpack_mtas $mtas
+unpack mtas $mtas
+# shellcheck disable=SC2086
+unpack jars $jars
 # shellcheck disable=SC2086
 make_users $users
 

@@ -126,17 +126,29 @@ func unwrap(mail []byte) (outer string, inner []byte, err error) {
 
 // wrap builds the mail from a CMS object.
 func wrap(outer string, inner, cms []byte, f Format) []byte {
-	var b bytes.Buffer
-	b.WriteString(outer + "MIME-Version: 1.0\r\n")
-	if f != Detached {
-		b.WriteString("Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m\r\n" +
-			"Content-Disposition: attachment; filename=smime.p7m\r\n" +
-			"Content-Transfer-Encoding: base64\r\n\r\n")
-		b.WriteString(lines(cms))
-		return b.Bytes()
+	if f == Detached {
+		return wrapDetached(outer, inner, cms, "sha-256")
 	}
-	const boundary = "=_peers_boundary_4f1c"
-	b.WriteString("Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; micalg=sha-256;\r\n" +
+	return wrapOpaque(outer, cms, "signed-data")
+}
+
+// wrapOpaque makes a mail of application/pkcs7-mime.
+func wrapOpaque(outer string, cms []byte, smimeType string) []byte {
+	return []byte(outer + "MIME-Version: 1.0\r\n" +
+		"Content-Type: application/pkcs7-mime; smime-type=" + smimeType + "; name=smime.p7m\r\n" +
+		"Content-Disposition: attachment; filename=smime.p7m\r\n" +
+		"Content-Transfer-Encoding: base64\r\n\r\n" + lines(cms))
+}
+
+// wrapDetached makes a mail of multipart/signed.
+func wrapDetached(outer string, inner, cms []byte, micalg string) []byte {
+	boundary := "=_peers_boundary_4f1c"
+	for bytes.Contains(inner, []byte(boundary)) {
+		boundary += "x" // one is signed already
+	}
+	var b bytes.Buffer
+	b.WriteString(outer + "MIME-Version: 1.0\r\n" +
+		"Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; micalg=\"" + micalg + "\";\r\n" +
 		"\tboundary=\"" + boundary + "\"\r\n\r\nThis is a signed message.\r\n--" + boundary + "\r\n")
 	b.Write(inner)
 	b.WriteString("\r\n--" + boundary + "\r\n" +

@@ -198,3 +198,18 @@ func TestWhatIsUnpacked(t *testing.T) {
 		}
 	}
 }
+
+// Bouncy Castle is wanted where there is a Java, and Java nowhere.
+func TestBouncyCastle(t *testing.T) {
+	m := newMachine(t)
+	m.program(t, "gcc", "#!/bin/sh\n")
+	env := []string{"PATH=" + m.bin, "MAILSEAL_MTA=" + t.TempDir()}
+	const jars = "Java libraries to unpack libbcpkix-java libbcprov-java libbcutil-java"
+	if out, _ := script(t, env, "-n", "test").CombinedOutput(); strings.Contains(strings.ToLower(string(out)), "java") {
+		t.Errorf("without Java: %s", out)
+	}
+	m.program(t, "java", "#!/bin/sh\n")
+	if out, _ := script(t, env, "-n", "test").CombinedOutput(); !strings.Contains(string(out), jars) {
+		t.Errorf("with Java: %s", out)
+	}
+}
