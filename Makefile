@@ -49,7 +49,7 @@ demo: tools-demo build
 
 test: tools fmt vet staticcheck unit lean mta
 
-check: TESTFLAGS += -shuffle=on
+check: TESTFLAGS += -shuffle=on -timeout 60m
 check: export MAILSEAL_SLOW = 1
 check: test fuzz cross tidy
 
