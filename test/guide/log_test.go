@@ -16,11 +16,13 @@ import (
 )
 
 // Events, as the sources write them: a call of a logger, the event of an
-// outcome, and those that are chosen by a condition or a table.
+// outcome, the log's own line, and those that are chosen by a condition or a
+// table.
 var events = []*regexp.Regexp{
 	regexp.MustCompile(`\.(?:Debug|Info|Warn|Error)\("([^"]+)"`),
 	regexp.MustCompile(`\.LogAttrs\([^"\n]*"([^"]+)"`),
 	regexp.MustCompile(`\bEvent(?:, [\w.]+)* = "([^"]+)"`),
+	regexp.MustCompile(`"-: (\w+) level=`),
 	regexp.MustCompile(`\bevent(?:, level)? :?= "([^"]+)"`),
 	regexp.MustCompile(`message\.(?:Defer|Accept|Reject|Quarantine): +"([^"]+)"`),
 }
@@ -64,7 +66,7 @@ func TestLogIsExplained(t *testing.T) {
 
 func logged(t *testing.T, root string) (found []string) {
 	t.Helper()
-	for _, dir := range []string{"milter", "internal/gateway", "internal/metrics", "cmd/mailseal"} {
+	for _, dir := range []string{"milter", "internal/gateway", "internal/metrics", "internal/maillog", "cmd/mailseal"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 			name := filepath.Base(path)
 			if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "demo") {
