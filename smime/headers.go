@@ -113,7 +113,7 @@ func (p HeaderProtection) hindered(k Kind, root *message.Part) string {
 	switch {
 	case p == HeadersOff:
 		return ""
-	case k.Protected():
+	case k.Protected(), root.MediaType == "multipart/signed", root.MediaType == "multipart/encrypted":
 		// They belong beside the innermost content (RFC 9788 section 1.9),
 		// which nobody may change any more.
 		return "its header fields cannot be protected, as it is signed or encrypted already"

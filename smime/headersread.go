@@ -41,7 +41,7 @@ func readProtected(e inner, outer message.Header, s *spool.Store, l message.Limi
 		return nil, err
 	}
 	p := &Protected{HP: strings.ToLower(payload.Params["hp"])}
-	if p.HP != hpClear && p.HP != hpCipher {
+	if p.HP != hpClear && p.HP != hpCipher || payload.Malformed != "" {
 		return nil, nil
 	}
 	for _, name := range restored {
