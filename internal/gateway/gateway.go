@@ -82,6 +82,9 @@ type Outcome struct {
 	Why []string
 	// Err is why the mail could not be processed; it is for our log only.
 	Err error
+	// Unfit: the mail leaves unsigned though there is an identity for it, which
+	// has expired, begins later or may not sign.
+	Unfit bool
 	// Facts is what was decided on.
 	Facts policy.Facts
 	Took  Steps
@@ -174,6 +177,7 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 	now := g.c.Now()
 	id, err := g.c.Identities.For(p.Signer, now)
 	if err != nil {
+		o.Unfit = errors.Is(err, keystore.ErrUnfit)
 		unsigned(err.Error())
 		return
 	}

@@ -47,6 +47,9 @@ func (g *Gateway) log(ctx context.Context, m *message.Message, o Outcome, took t
 	add("tls", m.Envelope.Client.TLS.Verify)
 	attrs = append(attrs, slog.Int64("size", m.Body.Size()), slog.Int64("ms", took.Milliseconds()))
 	level := slog.LevelInfo
+	if o.Unfit {
+		level = slog.LevelWarn
+	}
 	if o.Err != nil {
 		level = slog.LevelError
 		add("error", o.Err.Error())

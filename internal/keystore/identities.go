@@ -12,8 +12,12 @@ import (
 	"mailseal/internal/trust"
 )
 
-// ErrNoIdentity: there is no certificate for the address.
-var ErrNoIdentity = errors.New("no identity")
+var (
+	// ErrNoIdentity: there is no certificate for the address.
+	ErrNoIdentity = errors.New("no identity")
+	// ErrUnfit besides: there is one, and it cannot sign now.
+	ErrUnfit = errors.New("unfit")
+)
 
 // Identities are the gateway's own, by address. They never change once made.
 type Identities struct {
@@ -43,10 +47,16 @@ func NewIdentities(all []pki.Identity) *Identities {
 	return s
 }
 
+// unfit says why an identity that is there cannot sign.
+type unfit struct{ error }
+
+func (u unfit) Unwrap() []error { return []error{u.error, ErrUnfit} }
+
 // For returns the identity to sign with for an address at an instant: of
 // several that are fit for it the one that was issued last, so that a renewed
 // certificate takes over by being there, and one for encryption never does. The
-// error wraps ErrNoIdentity and says what is wrong with the last one looked at.
+// error wraps ErrNoIdentity, and ErrUnfit where there are some, and says what is
+// wrong with the last one looked at.
 func (s *Identities) For(a mailaddr.Address, at time.Time) (pki.Identity, error) {
 	var best pki.Identity
 	err := fmt.Errorf("%w for %s", ErrNoIdentity, a)
@@ -55,10 +65,10 @@ func (s *Identities) For(a mailaddr.Address, at time.Time) (pki.Identity, error)
 		why := trust.Unfit(c)
 		switch {
 		case at.Before(c.NotBefore) || at.After(c.NotAfter):
-			err = fmt.Errorf("%w valid now for %s: %s is valid from %s to %s", ErrNoIdentity, a, id.Name,
-				c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
+			err = unfit{fmt.Errorf("%w valid now for %s: %s is valid from %s to %s", ErrNoIdentity, a, id.Name,
+				c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))}
 		case why != "":
-			err = fmt.Errorf("%w fit to sign for %s: %s: %s", ErrNoIdentity, a, id.Name, why)
+			err = unfit{fmt.Errorf("%w fit to sign for %s: %s: %s", ErrNoIdentity, a, id.Name, why)}
 		case best.Certificate == nil || c.NotBefore.After(best.Certificate.NotBefore):
 			best = id
 		}

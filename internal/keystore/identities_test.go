@@ -56,7 +56,13 @@ func TestFor(t *testing.T) {
 			t.Errorf("For(%s) on day %d = %q, %v; want %q", tt.address, tt.day, got.Name, err, tt.want)
 		}
 	}
+	if _, err := s.For(mailaddr.Address{Local: "bob", Domain: "example.jp"}, day(7)); errors.Is(err, ErrUnfit) {
+		t.Errorf("%v is ErrUnfit though there is none", err)
+	}
 	_, err := s.For(mailaddr.Address{Local: "erin", Domain: "example.jp"}, day(7))
+	if !errors.Is(err, ErrUnfit) {
+		t.Errorf("%v is not ErrUnfit", err)
+	}
 	if want := "no identity fit to sign for erin@example.jp: server: certificate is not for e-mail"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
