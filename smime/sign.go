@@ -38,10 +38,15 @@ type SignOptions struct {
 	Format   Format
 	Digest   crypto.Hash // 0: by the key; Ed25519 always signs with SHA-512 (RFC 8419)
 	PSS      bool        // RSA: RSASSA-PSS instead of PKCS #1 v1.5
-	Now      func() time.Time
-	Rand     io.Reader    // of the boundary, crypto/rand if nil
-	Spool    *spool.Store // where encoded parts and opaque bodies are made
-	Limits   message.Limits
+	KeyID    bool        // certificates are named by their key identifier, not by issuer and serial number
+	// Also sign beside Identity, as while one kind of key takes over from
+	// another: readers who know the new kind see both signatures, others may
+	// take the mail for one they cannot judge.
+	Also   []pki.Identity
+	Now    func() time.Time
+	Rand   io.Reader    // of the boundary, crypto/rand if nil
+	Spool  *spool.Store // where encoded parts and opaque bodies are made
+	Limits message.Limits
 	// Protect puts copies of header fields under the signature (RFC 9788).
 	Protect HeaderProtection
 	// Encrypted signs also what is encrypted, as the outer signature of a
@@ -122,14 +127,18 @@ func (s *signature) make() (message.Body, []message.Field, error) {
 	if now == nil {
 		now = time.Now
 	}
-	signer := cms.Signer{
-		Certificate: s.Identity.Certificate, Key: s.Identity.Key, Chain: s.Identity.Chain,
-		Digest: s.Digest, PSS: s.PSS, SigningTime: now(),
+	at := now()
+	var signers []cms.Signer
+	for _, id := range append([]pki.Identity{s.Identity}, s.Also...) {
+		signers = append(signers, cms.Signer{
+			Certificate: id.Certificate, Key: id.Key, Chain: id.Chain,
+			Digest: s.Digest, PSS: s.PSS, KeyID: s.KeyID, SigningTime: at,
+		})
 	}
 	if s.Format == Opaque {
-		return s.opaque(signer)
+		return s.opaque(signers)
 	}
-	return s.detached(signer)
+	return s.detached(signers)
 }
 
 // walked sees to it that the mail's structure is known, and looks whether it is
@@ -254,15 +263,15 @@ func unsignable(err error) error {
 }
 
 // detached makes a multipart/signed (RFC 8551 section 3.5.3).
-func (s *signature) detached(signer cms.Signer) (message.Body, []message.Field, error) {
-	digest, err := signer.Hash()
+func (s *signature) detached(signers []cms.Signer) (message.Body, []message.Field, error) {
+	micalg, err := micalg(signers)
 	if err != nil {
 		return nil, nil, err
 	}
 	var der []byte
 	e, err := s.sign(func(r io.Reader, _ int64) error {
 		var err error
-		der, err = cms.SignDetached(r, signer)
+		der, err = cms.SignDetached(r, signers...)
 		return err
 	})
 	if err != nil {
@@ -282,7 +291,26 @@ func (s *signature) detached(signer cms.Signer) (message.Body, []message.Field, 
 	body := message.Concat(message.Bytes([]byte("--"+boundary+"\r\n")), e, message.Bytes(tail.Bytes()))
 	return body, []message.Field{message.NewField("Content-Type", fmt.Sprintf(
 		" multipart/signed; protocol=\"application/pkcs7-signature\";\r\n micalg=%s; boundary=\"%s\"",
-		strings.ToLower(digest.String()), boundary))}, nil
+		micalg, boundary))}, nil
+}
+
+// micalg names the digests of the signers, each once (RFC 8551 section
+// 3.5.3.2); a list has to be quoted.
+func micalg(signers []cms.Signer) (string, error) {
+	var names []string
+	for _, s := range signers {
+		digest, err := s.Hash()
+		if err != nil {
+			return "", err
+		}
+		if name := strings.ToLower(digest.String()); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 1 {
+		return `"` + strings.Join(names, ",") + `"`, nil
+	}
+	return strings.Join(names, ""), nil
 }
 
 // partFields label CMS: media types for those who read them, names for those
@@ -296,11 +324,11 @@ func partFields(contentType, name string) []message.Field {
 }
 
 // opaque makes an application/pkcs7-mime (RFC 8551 section 3.5.2).
-func (s *signature) opaque(signer cms.Signer) (message.Body, []message.Field, error) {
+func (s *signature) opaque(signers []cms.Signer) (message.Body, []message.Field, error) {
 	var prefix, suffix []byte
 	e, err := s.sign(func(r io.Reader, size int64) error {
 		var err error
-		prefix, suffix, err = cms.SignOpaque(r, size, signer)
+		prefix, suffix, err = cms.SignOpaque(r, size, signers...)
 		return err
 	})
 	if err != nil {

@@ -201,6 +201,7 @@ var micalgs = map[string]string{
 	"sha256": "SHA-256", "sha-256": "SHA-256", "rsa-sha256": "SHA-256",
 	"sha384": "SHA-384", "sha-384": "SHA-384", "rsa-sha384": "SHA-384",
 	"sha512": "SHA-512", "sha-512": "SHA-512", "rsa-sha512": "SHA-512",
+	"sha3-256": "SHA3-256", "sha3-384": "SHA3-384", "sha3-512": "SHA3-512", // RFC 9688 section 2
 }
 
 // checkMicalg: the digests that the mail announces and those that the

@@ -70,6 +70,7 @@ func makePeople(t *testing.T) map[string][]byte {
 	stranger := p.Stranger()
 	alice := p.User("alice@example.test", ca.RSA2048)
 	bob := p.User("bob@example.test", ca.P256)
+	quinn, quantumCA := testpki.MLDSA(t, "alice@example.test")
 	return map[string][]byte{
 		"ca.pem":        testpki.CertPEM(p.Root()),
 		"ids/alice.pem": testpki.PEM(t, alice),
@@ -79,6 +80,8 @@ func makePeople(t *testing.T) map[string][]byte {
 		"carol.pem":     testpki.PEM(t, p.User("carol@partner.test", ca.Ed25519)),
 		"expired.pem":   testpki.PEM(t, p.Expired("dave@example.test", ca.P256)),
 		"host.pem":      testpki.PEM(t, p.Host("mx.example.test", ca.P256)),
+		"quinn.pem":     testpki.PEM(t, quinn),
+		"mldsa-ca.pem":  testpki.CertPEM(quantumCA),
 		"bare.pem":      testpki.KeyPEM(t, alice.Key),
 		"mailseal.toml": []byte("authserv_id = \"mx.example.test\"\nlocal_domains = [\"example.test\"]\nstate = \"state\"\n\n[milter]\nsocket = \"unix:milter.sock\"\n\n[smime]\nidentities = \"ids\"\ntrust = [\"ca.pem\"]\n"),
 		"plain.eml":     []byte("From: Alice <alice@example.test>\nTo: bob@partner.test\nSubject: hello\nDate: Thu, 1 Oct 2026 12:00:00 +0900\nMessage-ID: <1@example.test>\n\nHello Bob,\n\nFrom here to there: caf\u00e9 and trailing blanks  \n.\n"),

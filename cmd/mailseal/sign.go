@@ -13,45 +13,53 @@ import (
 func signCommand() command {
 	return command{
 		name:  "sign",
-		args:  "-identity FILE [-passphrase-file F] [-opaque] [-digest D] [-pss] [-header-protection W] [-again]",
+		args:  "-identity F... [-passphrase-file F] [-digest D] [-header-protection W] [-opaque -pss -keyid -again]",
 		short: "sign one mail",
 		long: `Signs the mail on standard input with the identity, whoever it is from, and
 writes it to standard output with the same line ends. A mail that is encrypted is
 signed as it is: sign | encrypt | sign makes a triple-wrapped one. A mail that is
 signed already is an error.`,
 		setup: func(fs *flag.FlagSet) runner {
-			identity := fs.String("identity", "", "PKCS #12, or PEM with key, certificate and chain: `FILE`")
+			var identities list
+			fs.Var(&identities, "identity", "PKCS #12, or PEM with key, certificate and chain: `FILE`; again for a signature of each")
 			phrase := fs.String("passphrase-file", "", "the passphrase is the first line of `FILE`")
 			opaque := fs.Bool("opaque", false, "pack the content into the signature; else it stays readable without S/MIME")
 			var digest digestFlag
 			fs.Var(&digest, "digest", "`NAME` of the digest: sha256, sha384 or sha512 (default by the key)")
 			pss := fs.Bool("pss", false, "sign with RSASSA-PSS, where the key is RSA")
+			keyID := fs.Bool("keyid", false, "name certificates by their key identifier, not by issuer and serial number")
 			var headers headersFlag
 			fs.Var(&headers, "header-protection", headersUsage)
 			again := fs.Bool("again", false, "sign also what is signed")
 			return func(_ context.Context, env Env) error {
-				if *identity == "" {
+				if len(identities) == 0 {
 					return failf(exUsage, "no -identity; see mailseal sign -h")
 				}
 				o := smime.SignOptions{
-					Digest: digest.Hash, PSS: *pss, Protect: headers.HeaderProtection, Encrypted: true, Again: *again,
+					Digest: digest.Hash, PSS: *pss, KeyID: *keyID, Protect: headers.HeaderProtection, Encrypted: true, Again: *again,
 				}
 				if *opaque {
 					o.Format = smime.Opaque
 				}
-				return sign(env, *identity, *phrase, o)
+				return sign(env, identities, *phrase, o)
 			}
 		},
 	}
 }
 
-func sign(env Env, identity, phrase string, o smime.SignOptions) error {
-	id, err := readIdentity(env, identity, phrase)
-	if err != nil {
-		return err
-	}
-	if id.Key == nil {
-		return failf(exDataErr, "%s: its key only decrypts; give one that signs", identity)
+func sign(env Env, identities []string, phrase string, o smime.SignOptions) error {
+	for i, name := range identities {
+		id, err := readIdentity(env, name, phrase)
+		switch {
+		case err != nil:
+			return err
+		case id.Key == nil:
+			return failf(exDataErr, "%s: its key only decrypts; give one that signs", name)
+		case i == 0:
+			o.Identity = id
+		default:
+			o.Also = append(o.Also, id)
+		}
 	}
 	store, err := newSpool()
 	if err != nil {
@@ -62,7 +70,7 @@ func sign(env Env, identity, phrase string, o smime.SignOptions) error {
 		return err
 	}
 	defer m.Body.Close()
-	o.Identity, o.Spool = id, store
+	o.Spool = store
 	edits, err := smime.Sign(m, o)
 	if err != nil {
 		return fail(protectStatus(err), err)

@@ -4,14 +4,20 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
+	"math/big"
+	"testing"
+	"time"
 
 	"filippo.io/mldsa"
 	mldsax509 "filippo.io/mldsa/x509"
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"mailseal/internal/pki"
 	"mailseal/internal/x509key"
 )
 
@@ -63,6 +69,38 @@ func Certificate(template, parent *x509.Certificate, public crypto.PublicKey, by
 		return nil, err
 	}
 	return x509.ParseCertificate(raw)
+}
+
+// MLDSA is who may sign mail from an address with ML-DSA-65 (RFC 9881), and the
+// root that certified it with ML-DSA-87: certmgr/ca issues no such certificates.
+func MLDSA(t testing.TB, address string) (id pki.Identity, root *x509.Certificate) {
+	t.Helper()
+	certify := func(set mldsa.Parameters, template, parent *x509.Certificate, by crypto.Signer) (*x509.Certificate, crypto.Signer) {
+		key, err := mldsa.GenerateKey(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by == nil {
+			by = key
+		}
+		template.SerialNumber, template.BasicConstraintsValid = big.NewInt(time.Now().UnixNano()), true
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(2, 0, 0)
+		sum := sha256.Sum256(key.PublicKey().Bytes())
+		template.SubjectKeyId = sum[:20]
+		c, err := Certificate(template, parent, key.Public(), by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, key
+	}
+	root, rootKey := certify(mldsa.MLDSA87(), &x509.Certificate{
+		Subject: pkix.Name{CommonName: "ML-DSA CA"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, nil, nil)
+	id.Certificate, id.Key = certify(mldsa.MLDSA65(), &x509.Certificate{
+		Subject: pkix.Name{CommonName: address}, EmailAddresses: []string{address},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+	}, root, rootKey)
+	return id, root
 }
 
 // exchange puts another key into the certificate and, if an issuer is given, the
