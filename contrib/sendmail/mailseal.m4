@@ -36,7 +36,7 @@ dnl
 dnl as well and give each DAEMON_OPTIONS its list, which goes before the order of
 dnl the lines in sendmail.mc: for mail that comes in
 dnl InputMailFilters=mailseal-before;opendkim;mailseal and for mail that leaves
-dnl InputMailFilters=mailseal;opendkim
+dnl InputMailFilters=mailseal-before;mailseal;opendkim
 ifdef(`MAILSEAL_SOCKET', `', `define(`MAILSEAL_SOCKET', `local:/run/mailseal/milter.sock')')
 divert(0)dnl
 INPUT_MAIL_FILTER(`mailseal', `S='MAILSEAL_SOCKET`, F=T, T=C:30s;S:60s;R:5m;E:10m')dnl

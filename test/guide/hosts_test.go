@@ -68,7 +68,7 @@ sed -i -e '/^smtpd_milters/d' -e '/^mua_milters/d' /etc/postfix/main.cf
 sed -i -E 's/^#(before|opendkim|smtpd_milters|mua_milters)( =)/\1\2/' /etc/postfix/main.cf
 accepted
 postconf -xh smtpd_milters | grep 'before.sock.*opendkim.sock.*milter.sock'
-postconf -xh non_smtpd_milters | grep 'milter.sock.*opendkim.sock'
+postconf -xh non_smtpd_milters | grep 'before.sock.*milter.sock.*opendkim.sock'
 `}
 
 var sendmailHost = mailHost{guide: "sendmail.md", tools: mtarig.Tools.Sendmail, setup: common + `
