@@ -48,7 +48,7 @@ func benchIdentity(b *testing.B) pki.Identity {
 	return testpki.New(b).User("alice@corp.example", ca.RSA2048)
 }
 
-// BenchmarkRatio runs signing and verifying beside their floor: hash and RSA on
+// BenchmarkRatio runs every operation beside its floor: hash, cipher and RSA on
 // the same bytes in memory, and base64 where the format has it.
 func BenchmarkRatio(b *testing.B) {
 	id := benchIdentity(b)
@@ -78,6 +78,7 @@ func BenchmarkRatio(b *testing.B) {
 				})
 			})
 		}
+		encryptionRatio(b, size.name, m, s, id)
 	}
 }
 

@@ -2,8 +2,8 @@
 
 // Package byturns measures how fast an operation is beside its floor: the bare
 // primitives on the same bytes. Both run by turns, so that whatever else the
-// machine does meets both, and only their ratio is told. Only benchmarks
-// import it.
+// machine does meets both, and only their ratio is told; and so do those who do
+// the same in another way. Only benchmarks import it.
 package byturns
 
 import (
@@ -13,46 +13,95 @@ import (
 	"time"
 )
 
-// rounds are run of one before the other has its turn: enough that looking at
-// the clocks costs nothing.
-const rounds = 10
+// A turn lasts until looking at the clocks costs nothing, but no longer than
+// needed: what else the machine does should meet everybody.
+const (
+	turn      = 20 * time.Millisecond
+	maxRounds = 10
+)
+
+// A Rival does what the operation does in another way.
+type Rival struct {
+	Name string
+	Do   func()
+	// Start is nil, unless Do runs another process: then it starts one that does
+	// next to nothing. What that takes is taken off.
+	Start func()
+}
 
 // Compare reports the floor's time by the operation's, so that 1 is as fast as
 // the bare primitives: "wall" is what a sender waits, "cpu" what a busy gateway
-// has to spend. "heap-B" is what one operation allocates, in bytes.
-func Compare(b *testing.B, floor, op func()) {
-	var wall, cpu [2]time.Duration
-	heap := allocated(op)
+// has to spend. "heap-B" is what one operation allocates, in bytes. For each
+// rival "NAME-times" is how many times the CPU time of the operation it takes.
+func Compare(b *testing.B, floor, op func(), rivals ...Rival) {
+	heap, took := once(op)
+	rounds := int(min(max(turn/max(took, 1), 1), maxRounds))
+	var floors, ops spent
+	others := make([]spent, len(rivals))
 	for b.Loop() {
-		for i, f := range []func(){floor, op} {
-			startCPU, start := cpuTime(), time.Now()
-			for range rounds {
-				f()
+		floors.add(self, rounds, floor)
+		ops.add(self, rounds, op)
+		for i, r := range rivals {
+			if r.Start == nil {
+				others[i].add(self, rounds, r.Do)
+				continue
 			}
-			wall[i] += time.Since(start)
-			cpu[i] += cpuTime() - startCPU
+			others[i].add(children, 1, r.Do)
+			var start spent
+			start.add(children, 1, r.Start)
+			others[i].cpu -= start.cpu
 		}
 	}
-	b.ReportMetric(float64(wall[0])/float64(wall[1]), "wall")
-	b.ReportMetric(float64(cpu[0])/float64(cpu[1]), "cpu")
-	b.ReportMetric(float64(wall[1].Microseconds())/float64(b.N*rounds), "us")
+	b.ReportMetric(floors.wall.Seconds()/ops.wall.Seconds(), "wall")
+	b.ReportMetric(floors.cpu.Seconds()/ops.cpu.Seconds(), "cpu")
+	b.ReportMetric(float64(ops.wall.Microseconds())/float64(ops.times), "us")
 	b.ReportMetric(float64(heap), "heap-B")
+	for i, r := range rivals {
+		b.ReportMetric(others[i].each()/ops.each(), r.Name+"-times")
+	}
 	b.ReportMetric(0, "ns/op")
 }
 
-// allocated is what op takes from the heap when its pools are warm.
-func allocated(op func()) uint64 {
+// spent is the time that something took, over many times.
+type spent struct {
+	wall, cpu time.Duration
+	times     int
+}
+
+// add runs f. CPU time is that of this process, or of those that it waits for.
+func (s *spent) add(whose, times int, f func()) {
+	startCPU, start := cpuTime(whose), time.Now()
+	for range times {
+		f()
+	}
+	s.wall += time.Since(start)
+	s.cpu += cpuTime(whose) - startCPU
+	s.times += times
+}
+
+// each is the CPU time for one, in seconds.
+func (s *spent) each() float64 { return s.cpu.Seconds() / float64(s.times) }
+
+// once is what op takes from the heap, and how long, when its pools are warm.
+func once(op func()) (heap uint64, took time.Duration) {
 	var before, after runtime.MemStats
 	op()
 	runtime.ReadMemStats(&before)
+	start := time.Now()
 	op()
+	took = time.Since(start)
 	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
+	return after.TotalAlloc - before.TotalAlloc, took
 }
 
-func cpuTime() time.Duration {
+const (
+	self     = syscall.RUSAGE_SELF
+	children = syscall.RUSAGE_CHILDREN
+)
+
+func cpuTime(whose int) time.Duration {
 	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+	if syscall.Getrusage(whose, &u) != nil {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
