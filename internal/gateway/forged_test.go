@@ -66,6 +66,7 @@ func TestBefore(t *testing.T) {
 		{"from outside", dkim + foreign + smime + dkim, outside, foreign},
 		{"by a user", dkim + foreign, user, foreign},
 		{"ours, and one that came with the mail", dkim + outer + smime, inside, dkim + outer},
+		{"fetched from elsewhere, by a program on this host", outer + dkim, inside, outer},
 		{"nothing", foreign, outside, foreign},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
