@@ -16,6 +16,7 @@ import (
 
 	"mailseal/smime/cms/ber"
 	"mailseal/smime/cms/syntax"
+	"mailseal/test/hostile"
 )
 
 // cheaply runs f and fails when it takes long or allocates much. Two seconds only tell a hang from work.
@@ -64,51 +65,10 @@ func berShell(rest []byte) []byte {
 		tlv(der.SET, syntax.Algorithm(syntax.SHA256, nil)), rest)
 }
 
-// hostileShapes are what ends or stalls the known libraries.
-func hostileShapes() map[string][]byte {
-	repeat := func(s string, n int) []byte {
-		if n > 1_000_000 {
-			n /= slowness // the largest shapes only show that size does not matter
-		}
-		return bytes.Repeat([]byte(s), n)
-	}
-	shapes := map[string][]byte{
-		"indefinite nesting, 4.2 MB":         repeat("\x30\x80", 2_100_000),
-		"indefinite context nesting, 1 MB":   repeat("\xa0\x80", 500_000),
-		"string nesting, 4.2 MB":             repeat("\x24\x80", 2_100_000),
-		"nesting of 50,000 levels":           append(repeat("\x30\x80", 50_000), make([]byte, 100_000)...),
-		"nesting of 100,000 levels":          append(repeat("\x30\x80", 100_000), make([]byte, 200_000)...),
-		"string nesting, 100,000 levels":     append(repeat("\x24\x80", 100_000), make([]byte, 200_000)...),
-		"definite nesting, 50,000 levels":    definiteNesting(50_000),
-		"pieces of one octet, 1 MB":          slices.Concat([]byte{0x24, 0x80}, repeat("\x04\x01x", 350_000), []byte{0, 0}),
-		"empty pieces, 1 MB":                 slices.Concat([]byte{0x24, 0x80}, repeat("\x04\x00", 500_000), []byte{0, 0}),
-		"empty constructed pieces, 1 MB":     slices.Concat([]byte{0x24, 0x80}, repeat("\x24\x80\x00\x00", 250_000), []byte{0, 0}),
-		"NULLs, 16 MB":                       repeat("\x05\x00", 8_000_000),
-		"NULLs in a sequence, 16 MB":         slices.Concat([]byte{0x30, 0x80}, repeat("\x05\x00", 8_000_000), []byte{0, 0}),
-		"NULLs in a definite sequence":       tlv(der.SEQUENCE, repeat("\x05\x00", 8_000_000)),
-		"empty sequences, 4 MB":              slices.Concat([]byte{0x31, 0x80}, repeat("\x30\x00", 2_000_000), []byte{0, 0}),
-		"ends of contents, 1 MB":             make([]byte, 1_000_000),
-		"enormous length":                    []byte("\x30\x84\xff\xff\xff\xff"),
-		"more enormous length":               []byte("\x30\x87\xff\xff\xff\xff\xff\xff\xff"),
-		"endless tag":                        append([]byte{0x3f}, repeat("\xff", 1_000_000)...),
-		"text":                               repeat("All work and no play.\r\n", 50_000),
-		"one megabyte object identifier":     slices.Concat([]byte{0x30, 0x80}, tlv(der.OBJECT_IDENTIFIER, repeat("\xff", 1_100_000))),
-		"a long object identifier":           slices.Concat([]byte{0x30, 0x80}, tlv(der.OBJECT_IDENTIFIER, repeat("\x01", 1_000_000))),
-		"object identifier of few long arcs": slices.Concat([]byte{0x30, 0x80}, tlv(der.OBJECT_IDENTIFIER, repeat("\x81", 1_000_000), []byte{1})),
-	}
-	// Parents that their children outgrow: what makes the libraries' work double with every level, 96 to 168 octets long.
-	for _, unit := range []string{"\x30\x02", "\x30\x03", "\x30\x04", "\x30\x06", "\x30\x10", "\x30\x7f", "\x30\x80\x30\x02", "\x30\x02\x30\x80",
-		"\x24\x80\x04\x02", "\xa0\x04\x30\x02", "\x30\x80\x04\x01", "\x30\x04\x30\x80\x00", "\x31\x80\x31\x05\x30"} {
-		for _, size := range []int{96, 116, 136, 168} {
-			shapes["tiny headers "+unit+" of "+string(rune('0'+size/24))] = repeat(unit, size)[:size]
-		}
-	}
-	return shapes
-}
-
 // Whatever the answer is, it comes at once.
 func TestHostile(t *testing.T) {
-	for name, in := range hostileShapes() {
+	for _, shape := range hostile.Shapes(slowness) {
+		name, in := shape.Name, shape.Bytes
 		// Buffers, what a limit allows to be kept, and the nodes of ber.DER: all of it constant.
 		cheaply(t, name, 16<<20, func() {
 			signed, described := everything(in)
@@ -127,14 +87,6 @@ func TestHostile(t *testing.T) {
 			})
 		}
 	}
-}
-
-func definiteNesting(levels int) []byte {
-	out := make([]byte, 0, 8*levels)
-	for n := range levels {
-		out = ber.AppendHeader(out, ber.Sequence, true, int64(6*(levels-n)))
-	}
-	return out
 }
 
 // Certificates that are all names are the dearest way to use what may be kept.
