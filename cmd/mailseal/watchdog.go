@@ -8,12 +8,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
-
-	"mailseal/milter"
 )
 
 // watchdogPeriod is how long systemd waits for a sign of life before it ends
@@ -60,31 +57,34 @@ func (d *daemon) watch(ctx context.Context, period time.Duration) {
 	}
 }
 
-// answers asks every socket. A server that has all the connections that it
-// takes is not asked: it rightly leaves others waiting.
+// answers asks every socket.
 func (d *daemon) answers(ctx context.Context, patience time.Duration) error {
-	if d.full() {
-		return nil
-	}
 	answers := make(chan error, len(d.lns))
 	for _, ln := range d.lns {
-		go func() { answers <- ask(ctx, ln.Addr(), patience) }()
+		go func() { answers <- ln.answers(ctx, patience) }()
 	}
 	var errs []error
 	for range d.lns {
 		errs = append(errs, <-answers)
 	}
-	if err := errors.Join(errs...); err != nil && !d.full() {
+	return errors.Join(errs...)
+}
+
+// answers asks one. It is no bad answer of a server that has all the connections
+// which it takes to leave others waiting.
+func (ln listener) answers(ctx context.Context, patience time.Duration) error {
+	if ln.full() {
+		return nil
+	}
+	if err := ask(ctx, ln.Addr(), patience); err != nil && !ln.full() {
 		return err
 	}
 	return nil
 }
 
-func (d *daemon) full() bool {
-	return slices.ContainsFunc(d.servers(), func(s *milter.Server) bool {
-		stats := s.Stats()
-		return stats.Open >= stats.Limit
-	})
+func (ln listener) full() bool {
+	stats := ln.server.Stats()
+	return stats.Open >= stats.Limit
 }
 
 // ask negotiates as an MTA does. What keeps the question from being put at all
