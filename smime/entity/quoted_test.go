@@ -92,6 +92,25 @@ func TestBase64ComesBack(t *testing.T) {
 	})
 }
 
+// Every 12 bits, at every place of a line, are what the library says.
+func TestBase64LikeLibrary(t *testing.T) {
+	var c []byte
+	for shift := range 2 * base64Line / 3 {
+		for i := range 1 << 11 {
+			v := 2*i<<12 | (2*i + 1)
+			c = append(c, byte(v>>16), byte(v>>8), byte(v))
+		}
+		c = append(c, make([]byte, 3*shift)...)
+	}
+	var b strings.Builder
+	w := NewBase64Writer(&b)
+	w.Write(c)
+	w.Close()
+	if got := strings.ReplaceAll(b.String(), "\r\n", ""); got != base64.StdEncoding.EncodeToString(c) {
+		t.Error("encoded otherwise")
+	}
+}
+
 // broken takes some bytes and no more.
 type broken struct{ left int }
 
