@@ -202,6 +202,7 @@ var micalgs = map[string]string{
 	"sha384": "SHA-384", "sha-384": "SHA-384", "rsa-sha384": "SHA-384",
 	"sha512": "SHA-512", "sha-512": "SHA-512", "rsa-sha512": "SHA-512",
 	"sha3-256": "SHA3-256", "sha3-384": "SHA3-384", "sha3-512": "SHA3-512", // RFC 9688 section 2
+	"shake256": "SHAKE256",
 }
 
 // checkMicalg: the digests that the mail announces and those that the
@@ -221,7 +222,7 @@ func checkMicalg(micalg string, signers []Signer) *Problem {
 		if s.Result.Digest == 0 {
 			continue
 		}
-		h := s.Result.Digest.String()
+		h := cms.DigestName(s.Result.Digest)
 		ok := false
 		for _, n := range named {
 			ok = ok || n == h

@@ -15,6 +15,7 @@ import (
 	"mailseal/internal/trust"
 	"mailseal/internal/verdict"
 	"mailseal/smime"
+	"mailseal/smime/cms"
 )
 
 // Statuses of verify.
@@ -130,7 +131,7 @@ func (v *verification) signers() []signerReport {
 	for _, s := range v.report.Signers {
 		r := signerReport{Algorithm: s.Result.Algorithm, Good: s.Result.Err == nil}
 		if s.Result.Digest != 0 {
-			r.Digest = s.Result.Digest.String()
+			r.Digest = cms.DigestName(s.Result.Digest)
 		}
 		if t := s.Result.SigningTime; !t.IsZero() {
 			r.Signed = &t

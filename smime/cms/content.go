@@ -31,7 +31,7 @@ type digest struct {
 func digestContent(r io.Reader, w io.Writer, hashes []crypto.Hash) (*digest, error) {
 	d := &digester{digest: &digest{hashes: hashes}, next: w, running: make([]hash.Hash, len(hashes))}
 	for i, h := range hashes {
-		d.running[i] = h.New()
+		d.running[i] = newHash(h)
 	}
 	defer d.stop() // also when r panics
 	if _, err := io.Copy(d, r); err != nil {

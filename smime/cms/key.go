@@ -37,13 +37,15 @@ type verifier struct {
 
 // newVerifier checks that signature algorithm, digest and key go together (RFC 5754, 4056, 5753, 8419 and 9882).
 func newVerifier(c *x509.Certificate, si *SignerInfo) (*verifier, error) {
-	v := &verifier{hash: syntax.Hash(si.DigestAlgorithm.Algorithm), key: x509key.Public(c)}
+	v := &verifier{hash: contentDigest(si.DigestAlgorithm.Algorithm), key: x509key.Public(c)}
 	var hash crypto.Hash
 	v.family, hash = signatureOf(si.SignatureAlgorithm.Algorithm)
 	restriction, pssOnly := x509key.PSSOnly(c)
 	switch {
 	case hash != 0 && hash != v.hash:
-		return nil, fmt.Errorf("%w: signature algorithm %s with digest %v", ErrUnsupported, signatureName(si), v.hash)
+		return nil, fmt.Errorf("%w: signature algorithm %s with digest %s", ErrUnsupported, signatureName(si), DigestName(v.hash))
+	case v.hash == SHAKE256 && v.family != mldsaFamily:
+		return nil, fmt.Errorf("%w: signature algorithm %s with digest %s", ErrUnsupported, signatureName(si), DigestName(v.hash))
 	case v.family == rsaPSS:
 		var err error
 		if v.pss, err = signaturePSS(si.SignatureAlgorithm, v.hash, restriction); err != nil {

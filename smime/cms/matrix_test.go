@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/dsa" //lint:ignore SA1019 a peer may still send it, and is refused
 	"crypto/rsa"
+	"crypto/sha3"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -131,7 +132,7 @@ func TestReadMatrix(t *testing.T) {
 // What never passes, each for its reason.
 func TestRefused(t *testing.T) {
 	md5 := asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 5}
-	shake := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 12}
+	shake := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 11}
 	by := func(id identity) func(*forgery) {
 		return func(f *forgery) {
 			f.id, f.certs = id, [][]byte{id.cert.Raw}
@@ -157,7 +158,10 @@ func TestRefused(t *testing.T) {
 		want   error
 	}{
 		{"MD5", func(f *forgery) { f.digest = md5 }, ErrUnsupported},
-		{"SHAKE256", func(f *forgery) { f.digest = shake }, ErrUnsupported},
+		{"SHAKE128", func(f *forgery) { f.digest = shake }, ErrUnsupported},
+		{"SHAKE256 with RSA", func(f *forgery) {
+			f.digest, f.attributes = oidSHAKE256, [][]byte{f.typeAttribute(), shakeAttribute(f.content)}
+		}, ErrUnsupported},
 		{"MD5 in the signature's name", algorithm(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 4}, nil), ErrUnsupported},
 		{"SHA-1 in the signature's name alone", algorithm(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 5}, nil), ErrUnsupported},
 		{"DSA with SHA-1", algorithm(asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 3}, nil), ErrUnsupported},
@@ -194,6 +198,27 @@ func TestRefused(t *testing.T) {
 	si.DigestAlgorithm.Algorithm, si.SignatureAlgorithm.Algorithm = syntax.SHA256, oidRSA
 	if _, err := newVerifier(&x509.Certificate{PublicKey: &dsa.PublicKey{}}, si); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("DSA key: %v", err)
+	}
+}
+
+func shakeAttribute(content []byte) []byte {
+	return attr(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(sha3.SumSHAKE256(content, 64)) })
+}
+
+// SHAKE256 digests content that ML-DSA signs (RFC 9882 section 3.3), long content in pieces too.
+func TestSHAKE256(t *testing.T) {
+	for _, content := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte("0123456789"), 100000)} {
+		f := forge("")
+		f.content, f.id = content, mldsa65()
+		f.certs, f.algorithm = [][]byte{f.id.cert.Raw}, must(f.id.signer().method()).identifier
+		f.digest, f.attributes = oidSHAKE256, [][]byte{f.typeAttribute(), shakeAttribute(content)}
+		res := verdict(t, f)
+		wantErr(t, "SHAKE256", res.Err, nil)
+		if DigestName(res.Digest) != "SHAKE256" || res.Algorithm != "ML-DSA-65" {
+			t.Errorf("%s with %s", res.Algorithm, DigestName(res.Digest))
+		}
+		f.content = append(content, 'y')
+		wantErr(t, "other content", verdict(t, f).Err, ErrDigest)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"mailseal/smime/cms/ber"
-	"mailseal/smime/cms/syntax"
 )
 
 // SignedData is a read SignedData (RFC 5652 section 5.1), its content already hashed and passed on.
@@ -62,7 +61,7 @@ func (s *SignedData) DigestContent(r io.Reader) error {
 	}
 	var used []crypto.Hash
 	for _, si := range s.Signers {
-		h := syntax.Hash(si.DigestAlgorithm.Algorithm)
+		h := contentDigest(si.DigestAlgorithm.Algorithm)
 		if h != 0 && !slices.Contains(used, h) {
 			used = append(used, h)
 		}
@@ -157,7 +156,7 @@ func (p *object) digestAlgorithms() (algorithms []DigestAlgorithm, err error) {
 	}
 	err = p.each(maxDigestAlgorithms, "digest algorithms", func(h ber.Header) error {
 		a, err := p.algorithm(h)
-		algorithms = append(algorithms, DigestAlgorithm{a.Algorithm, syntax.Hash(a.Algorithm)})
+		algorithms = append(algorithms, DigestAlgorithm{a.Algorithm, contentDigest(a.Algorithm)})
 		return err
 	})
 	return algorithms, err

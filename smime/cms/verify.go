@@ -51,7 +51,7 @@ func (s *SignedData) Verify(extra ...*x509.Certificate) []SignerResult {
 func (s *SignedData) verify(si *SignerInfo, extra []*x509.Certificate, work *time.Duration) SignerResult {
 	res := SignerResult{
 		Info:      si,
-		Digest:    syntax.Hash(si.DigestAlgorithm.Algorithm),
+		Digest:    contentDigest(si.DigestAlgorithm.Algorithm),
 		Algorithm: signatureName(si),
 	}
 	candidates := s.candidates(si, extra)
@@ -182,7 +182,7 @@ func (s *SignedData) checkDigest(si *SignerInfo, h crypto.Hash) error {
 	}
 	listed := func(d DigestAlgorithm) bool { return d.Hash == h }
 	if !slices.ContainsFunc(s.DigestAlgorithms, listed) {
-		return fmt.Errorf("%w: digest algorithm %v is not among those announced", ErrUnsupported, h)
+		return fmt.Errorf("%w: digest algorithm %s is not among those announced", ErrUnsupported, DigestName(h))
 	}
 	if s.digest == nil {
 		return fmt.Errorf("%w: there is no content", ErrDigest)
