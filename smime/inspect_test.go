@@ -12,6 +12,8 @@ import (
 	"mailseal/internal/message"
 	"mailseal/internal/testpki"
 	"mailseal/smime"
+	"mailseal/smime/cms/content"
+	"mailseal/smime/cms/recipient"
 )
 
 func inspect(t testing.TB, m *message.Message) *smime.Layer {
@@ -110,5 +112,40 @@ func TestInspectIsBounded(t *testing.T) {
 	}
 	if depth != 8 {
 		t.Errorf("opened %d signatures", depth)
+	}
+}
+
+// Whoever has the key sees what is inside, and others that there is something.
+func TestInspectLooksInside(t *testing.T) {
+	p := testpki.NewAt(t, fixed)
+	h, id := bob(p), p.User("alice@corp.example", ca.P256)
+	m := sign(t, compress(t, read(t, newSpool(t), plain)), options(t, id, smime.Opaque))
+	m = encryptWith(t, m, smime.EncryptOptions{To: []recipient.To{h.to}, Cipher: content.AES256GCM, Spool: newSpool(t)})
+	tree := func(keys ...recipient.Key) string {
+		l, err := smime.Inspect(m, smime.InspectOptions{Spool: newSpool(t), Keys: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := l.WriteText(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	order := []string{"mail: ", ": auth-enveloped\n", "AES256-GCM", "1/ decrypted content", ": signed-opaque\n", "1/1/ signed content", ": compressed\n", "1/1/1/ decompressed content: text/plain, 12 bytes"}
+	got := tree(h.key)
+	for at := 0; len(order) > 0; order = order[1:] {
+		i := strings.Index(got[at:], order[0])
+		if i < 0 {
+			t.Fatalf("no %q in\n%s", order[0], got)
+		}
+		at += i
+	}
+	if got := tree(); strings.Contains(got, "content:") || strings.Contains(got, "!") {
+		t.Errorf("without a key:\n%s", got)
+	}
+	wrong := recipient.Key{Certificate: h.key.Certificate, Private: impostor(t, h.key.Private)}
+	if got := tree(wrong); !strings.Contains(got, "! cannot be decrypted\n") || strings.Contains(got, "1/") {
+		t.Errorf("with a wrong key:\n%s", got)
 	}
 }

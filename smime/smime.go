@@ -1,4 +1,4 @@
-// Package smime signs and verifies one mail as S/MIME 4.0.
+// Package smime signs, encrypts, decrypts and verifies one mail as S/MIME 4.0.
 //
 // A postmaster's gateway has a mail as it came from the MTA. What leaves is
 // signed with the gateway's identity and handed back as edits, so that the MTA
@@ -12,13 +12,21 @@
 //	report, err := smime.Verify(m, smime.VerifyOptions{})
 //	for _, s := range report.Signers { ... }
 //
+// Mail is encrypted and opened as a whole, never a part of it:
+//
+//	edits, err := smime.Encrypt(m, smime.EncryptOptions{To: to, Spool: spool})
+//	edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{Keys: keys, Spool: spool})
+//
+// and Protect does what a profile's mode says: sign, encrypt, both, or both and
+// sign again.
+//
 // Whether mail is S/MIME is found by parsing the CMS in it, never by its
 // label, and only a signature over the whole mail (its root) says anything of
 // the mail: signed parts further inside are told, and decide nothing. Trust in
 // certificates, and their addresses, are internal/verdict's business.
 //
 // RFC 8551 (S/MIME 4.0), RFC 1847 (multipart/signed), RFC 5652 (CMS), RFC 7281
-// (results). Package smime/entity makes the bytes that are signed, package
+// (results), RFC 2634 section 1.1 (triple wrapping), RFC 9788 (header protection). Package smime/entity makes the bytes that are signed, package
 // smime/cms the signatures.
 package smime
 
@@ -69,7 +77,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 }
 
 // Protected reports whether the mail is signed or encrypted, by whatever
-// means: such mail is never signed again.
+// means: such mail is not signed again, unless that is asked for.
 func (k Kind) Protected() bool {
 	switch k {
 	case SignedDetached, SignedOpaque, Enveloped, AuthEnveloped, OpenPGP:
@@ -112,7 +120,8 @@ func (c Class) String() string {
 }
 
 // A Problem is why a mail that says it is signed cannot be verified as a
-// whole. A Report with a Problem never counts as signed, whatever its signers.
+// whole, or one that says it is encrypted cannot be opened. A Report with a
+// Problem never counts as signed, whatever its signers.
 type Problem struct {
 	Class  Class
 	Reason string // for people; from the mail only what is quoted and short
