@@ -31,7 +31,7 @@ func (v *validator) names() {
 			}
 			for _, name := range all {
 				if why := constrained(name, n); why != "" {
-					v.fail(Names, depth, "has the %v %s, %s by %s", name.Form, shown(name), why, v.path[above])
+					v.fail(Names, depth, "has %s, %s by %s", shown(name), why, v.path[above])
 				}
 			}
 		}
@@ -51,19 +51,21 @@ func namesOf(c *x5280.Certificate) (all []x5280.GeneralName) {
 	return append(all, c.AltNames...)
 }
 
+// shown is a name for a sentence.
 func shown(n x5280.GeneralName) string {
+	text := fmt.Sprintf("%q", n.Text)
 	switch n.Form {
 	case x5280.DirectoryName:
-		return "that it has"
+		return "a directory name"
 	case x5280.IP:
 		if a, ok := netip.AddrFromSlice([]byte(n.Text)); ok {
-			return a.String()
+			text = a.String()
 		}
 	}
-	if r := []rune(n.Text); len(r) > 200 {
-		return fmt.Sprintf("%q...", string(r[:200]))
+	if r := []rune(text); len(r) > 200 {
+		text = string(r[:200]) + "..."
 	}
-	return fmt.Sprintf("%q", n.Text)
+	return fmt.Sprintf("the %v %s", n.Form, text)
 }
 
 // constrained says what forbids a name, or nothing.
@@ -77,17 +79,17 @@ func constrained(name x5280.GeneralName, n *x5280.NameConstraints) string {
 			}
 		}
 	}
-	any, permitted := false, false
+	limited, permitted := false, false
 	for _, base := range n.Permitted {
 		if concerns(base, name) {
 			in, known := within(name, base, false)
 			if !known {
 				return "which cannot be held against the name constraints set"
 			}
-			any, permitted = true, permitted || in
+			limited, permitted = true, permitted || in
 		}
 	}
-	if any && !permitted {
+	if limited && !permitted {
 		return "which is outside what is permitted"
 	}
 	return ""
@@ -160,7 +162,7 @@ func hostWithin(name, base string) bool {
 func dnsWithin(name, base string, excluded bool) bool {
 	name, base = host(name), host(base)
 	if rest, wild := strings.CutPrefix(name, "*."); wild && excluded {
-		if _, parent, ok := strings.Cut(strings.TrimPrefix(base, "."), "."); ok && parent == rest && base[0] != '.' {
+		if label, parent, _ := strings.Cut(base, "."); label != "" && parent == rest {
 			return true
 		}
 		return dnsWithin("x."+rest, base, false)

@@ -102,7 +102,7 @@ func (g *graph) translate(mappings []x5280.Mapping, allowed bool) {
 // policies as the trust anchor knows them.
 func (g *graph) authority() (set []x5280.OID) {
 	queue := slices.Clone(g.row)
-	seen := map[*node]bool{}
+	seen, known := map[*node]bool{}, map[x5280.OID]bool{}
 	for _, n := range queue {
 		seen[n] = true
 	}
@@ -112,8 +112,8 @@ func (g *graph) authority() (set []x5280.OID) {
 	for ; len(queue) > 0; queue = queue[1:] {
 		n := queue[0]
 		for _, p := range n.parents {
-			if n.policy != x5280.AnyPolicy && p.policy == x5280.AnyPolicy && !slices.Contains(set, n.policy) {
-				set = append(set, n.policy)
+			if n.policy != x5280.AnyPolicy && p.policy == x5280.AnyPolicy && !known[n.policy] {
+				set, known[n.policy] = append(set, n.policy), true
 			}
 			if !seen[p] {
 				seen[p] = true
@@ -125,12 +125,19 @@ func (g *graph) authority() (set []x5280.OID) {
 }
 
 // counters are the state variables of section 6.1.2 (d) to (f).
-type counters struct{ explicit, mapping, any int }
+type counters struct{ explicit, mapping, skip int }
 
 func (c *counters) lower() {
-	for _, n := range []*int{&c.explicit, &c.mapping, &c.any} {
+	for _, n := range []*int{&c.explicit, &c.mapping, &c.skip} {
 		*n = max(*n-1, 0)
 	}
+}
+
+func unlimited(not bool) int {
+	if not {
+		return 0
+	}
+	return math.MaxInt
 }
 
 func limit(n *int, to *int) bool {
@@ -144,12 +151,7 @@ func limit(n *int, to *int) bool {
 // policies goes through the path once for all that concerns policies, and returns the
 // user-constrained-policy-set.
 func (v *validator) policies() []x5280.OID {
-	at := counters{math.MaxInt, math.MaxInt, math.MaxInt}
-	for inhibited, n := range map[*int]bool{&at.explicit: v.o.Explicit, &at.mapping: v.o.InhibitMapping, &at.any: v.o.InhibitAny} {
-		if n {
-			*inhibited = 0
-		}
-	}
+	at := counters{unlimited(v.o.Explicit), unlimited(v.o.InhibitMapping), unlimited(v.o.InhibitAny)}
 	g, demand := newGraph(), "this host's settings"
 	anchor := len(v.path) - 1
 	for depth := anchor - 1; depth >= 0; depth-- {
@@ -157,7 +159,7 @@ func (v *validator) policies() []x5280.OID {
 		if *v.steps -= len(c.Policies) + len(c.Mappings) + len(g.row); *v.steps < 0 {
 			return nil
 		}
-		g.grow(c.Policies, at.any > 0 || depth > 0 && c.SelfIssued())
+		g.grow(c.Policies, at.skip > 0 || depth > 0 && c.SelfIssued())
 		if g.null() && at.explicit == 0 {
 			v.fail(Policies, depth, "is under no policy that those above allow, and %s want one", demand)
 			return nil
@@ -177,7 +179,7 @@ func (v *validator) policies() []x5280.OID {
 			demand = "the rules of " + c.String()
 		}
 		limit(&at.mapping, c.PolicyLimits.InhibitMapping)
-		limit(&at.any, c.InhibitAny)
+		limit(&at.skip, c.InhibitAny)
 	}
 	set := v.acceptable(g.authority())
 	if at.explicit == 0 && len(set) == 0 {

@@ -74,3 +74,5 @@ func old(c *x509.Certificate, key crypto.PublicKey) error {
 	}
 	return errSignature
 }
+
+func isWeak(err error) bool { return errors.Is(err, errWeak) }

@@ -1,0 +1,259 @@
+package path
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"mailseal/internal/pki/x5280"
+	"mailseal/internal/x509key"
+)
+
+// Bounds on a search. The work is what checks of signatures cost on a quiet machine:
+// a mail has some for itself, and a little more for each of its signers. Sixteen
+// signers below two CAs each with RSA keys of 8192 bits stay within.
+const (
+	maxDepth    = 16  // certificates of a path
+	maxVisits   = 500 // certificates from which a search went on up, for a signer
+	maxAttempts = 50  // paths to an anchor that were validated, for a signer
+	mailWork    = 50 * time.Millisecond
+	signerWork  = 10 * time.Millisecond
+	maxSigners  = 16 // who get signerWork
+)
+
+// A Store is trust anchors. It may be used by any number of goroutines.
+type Store struct {
+	anchors names
+}
+
+// names are certificates by subject.
+type names map[string][]*x5280.Certificate
+
+func (n names) add(c *x5280.Certificate) bool {
+	key := c.Subject.Key()
+	if slices.ContainsFunc(n[key], c.Equal) {
+		return false
+	}
+	n[key] = append(n[key], c)
+	return true
+}
+
+func (n names) has(c *x5280.Certificate) bool { return slices.ContainsFunc(n[c.Subject.Key()], c.Equal) }
+
+// NewStore makes one. Who is in it is trusted, be it a root, a CA below one, or the
+// certificate of somebody who signs mail.
+func NewStore(anchors []*x5280.Certificate) *Store {
+	s := &Store{names{}}
+	for _, c := range anchors {
+		s.anchors.add(c)
+	}
+	return s
+}
+
+// A Search finds the paths of all signers of one mail. It may be used by one goroutine.
+type Search struct {
+	store   *Store
+	others  names
+	reach   map[string]int // by name: how many certificates it is to an anchor, by names
+	checked map[edge]error
+	o       Options
+	work    time.Duration // left
+	signers int
+	steps   int // left, of names and policies
+}
+
+type edge struct{ child, parent *x5280.Certificate }
+
+// Among searches through certificates that came along, in whatever order.
+func (s *Store) Among(extra []*x5280.Certificate, o Options) *Search {
+	f := &Search{
+		store: s, others: names{}, reach: map[string]int{}, checked: map[edge]error{}, o: o,
+		work: mailWork, signers: maxSigners, steps: maxSteps,
+	}
+	below := map[string][]*x5280.Certificate{} // by issuer
+	for _, c := range extra {
+		if !s.anchors.has(c) && f.others.add(c) {
+			key := c.Issuer.Key()
+			below[key] = append(below[key], c)
+		}
+	}
+	var queue []string
+	for key := range s.anchors {
+		f.reach[key] = 1
+		if len(below[key]) > 0 {
+			queue = append(queue, key)
+		}
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
+		for _, c := range below[queue[0]] {
+			key := c.Subject.Key()
+			if _, ok := f.reach[key]; !ok {
+				f.reach[key] = f.reach[queue[0]] + 1
+				queue = append(queue, key)
+			}
+		}
+	}
+	return f
+}
+
+// Path returns the first good path of leaf. Without one it is the best of those that
+// were tried: the one that fails last.
+func (f *Search) Path(leaf *x5280.Certificate) Result {
+	if f.signers > 0 {
+		f.signers, f.work = f.signers-1, f.work+signerWork
+	}
+	if f.store.anchors.has(leaf) {
+		return f.validate([]*x5280.Certificate{leaf})
+	}
+	w := &walk{Search: f, visits: maxVisits, attempts: maxAttempts}
+	if w.up([]*x5280.Certificate{leaf}) {
+		return w.best
+	}
+	if w.spent {
+		w.best.Failures = append(w.best.Failures, Failure{Effort, leaf, 0,
+			"so many certificates came along, or with keys so large, that not all paths of " + named(0, leaf) + " were tried"})
+	}
+	return w.best
+}
+
+func (f *Search) validate(path []*x5280.Certificate) Result {
+	v := validator{path: slices.Clone(path), o: f.o, signed: f.signed, steps: &f.steps}
+	return v.run()
+}
+
+// signed is verify, each once and while there is work left.
+func (f *Search) signed(child, parent *x5280.Certificate) error {
+	e := edge{child, parent}
+	if err, ok := f.checked[e]; ok {
+		return err
+	}
+	cost := cost(parent)
+	if cost > f.work {
+		return errEffort
+	}
+	f.work -= cost
+	err := verify(child, parent)
+	f.checked[e] = err
+	return err
+}
+
+func cost(c *x5280.Certificate) time.Duration { return x509key.Cost(x509key.Public(c.X509)) }
+
+// A walk goes up from one leaf.
+type walk struct {
+	*Search
+	visits, attempts int // left
+	spent            bool
+	best             Result
+	rank             int
+}
+
+// up goes on from the end of path, and reports whether it came to a good one.
+func (w *walk) up(path []*x5280.Certificate) bool {
+	top := path[len(path)-1]
+	if w.visits--; w.visits < 0 || len(path) >= maxDepth {
+		w.spent = true
+		return false
+	}
+	for _, c := range w.issuers(top, path) {
+		err := w.signed(top, c)
+		anchor := w.store.anchors.has(c)
+		switch {
+		case err == errEffort:
+			w.spent = true
+			continue
+		case err != nil && !isWeak(err):
+			w.note(len(path), Result{Path: path, Failures: []Failure{{Signature, top, len(path) - 1,
+				named(len(path)-1, top) + " is not signed by the key of " + c.String()}}})
+			continue
+		}
+		next := append(slices.Clone(path), c)
+		if !anchor {
+			if w.up(next) {
+				return true
+			}
+			continue
+		}
+		if w.attempts--; w.attempts < 0 {
+			w.spent = true
+			return false
+		}
+		r := w.validate(next)
+		if r.Good() {
+			w.best = r
+			return true
+		}
+		w.note(100-len(r.Failures), r)
+	}
+	if len(w.best.Path) == 0 {
+		w.note(0, Result{Path: path, Failures: []Failure{{NoIssuer, top, len(path) - 1,
+			named(len(path)-1, top) + " is from an issuer that is not trusted, and whose certificate by one that is did not come along"}}})
+	}
+	return false
+}
+
+// note keeps what is the best to tell if all fails.
+func (w *walk) note(rank int, r Result) {
+	if len(w.best.Path) == 0 || rank > w.rank {
+		r.Path = slices.Clone(r.Path)
+		w.best, w.rank = r, rank
+	}
+}
+
+// issuers are the certificates that may have issued c, the likely ones first: trusted
+// ones, then by key identifier, by what can be seen of them, by distance to an anchor,
+// and the cheap before the expensive.
+func (w *walk) issuers(c *x5280.Certificate, path []*x5280.Certificate) []*x5280.Certificate {
+	key := c.Issuer.Key()
+	if c.Issuer.Empty() {
+		return nil
+	}
+	var found []candidate
+	for _, p := range w.store.anchors[key] {
+		found = append(found, w.candidate(p, c, true))
+	}
+	for _, p := range w.others[key] {
+		_, ok := w.reach[p.Issuer.Key()]
+		if ok && !slices.ContainsFunc(path, func(q *x5280.Certificate) bool { return sameOwner(p, q) }) {
+			found = append(found, w.candidate(p, c, false))
+		}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.flaws, b.flaws), cmp.Compare(a.far, b.far), cmp.Compare(a.cost, b.cost))
+	})
+	list := make([]*x5280.Certificate, len(found))
+	for i, f := range found {
+		list[i] = f.Certificate
+	}
+	return list
+}
+
+// sameOwner: a path that comes to the same name and key again is longer and no better.
+func sameOwner(a, b *x5280.Certificate) bool {
+	return string(a.SubjectPublicKey) == string(b.SubjectPublicKey) && a.Subject.Equal(b.Subject)
+}
+
+// A candidate is a possible issuer.
+type candidate struct {
+	*x5280.Certificate
+	flaws, far int
+	cost       time.Duration
+}
+
+func (w *walk) candidate(p, c *x5280.Certificate, anchor bool) candidate {
+	k := candidate{Certificate: p, cost: cost(p)}
+	if !anchor {
+		k.far = w.reach[p.Issuer.Key()]
+	}
+	for _, flaw := range []bool{
+		len(c.AuthorityKeyID) > 0 && len(p.SubjectKeyID) > 0 && string(c.AuthorityKeyID) != string(p.SubjectKeyID),
+		w.o.At.Before(p.NotBefore) || w.o.At.After(p.NotAfter),
+		!anchor && (p.Basic == nil || !p.Basic.CA) || p.Usage != nil && *p.Usage&x5280.KeyCertSign == 0,
+		len(p.Unknown)+len(p.Faults) > 0,
+	} {
+		if flaw {
+			k.flaws++
+		}
+	}
+	return k
+}
