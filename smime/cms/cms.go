@@ -20,9 +20,9 @@
 // Whether a certificate may be trusted is not decided here: a result without error says only that the holder of that
 // certificate's key signed exactly this content.
 //
-// RFC 5652 (CMS), RFC 5754 (SHA-2), RFC 4055 and 4056 (RSA-PSS), RFC 5753 (ECDSA), RFC 8419 (Ed25519), RFC 9882 (ML-DSA), RFC 9688 (SHA-3), RFC 5035 (signing
-// certificate attribute), RFC 8551 (S/MIME 4.0), RFC 6211 (algorithm protection), RFC 5083 (AuthEnvelopedData), RFC 3274
-// (CompressedData), RFC 3218 (what a failure may tell).
+// RFC 5652 (CMS), RFC 5754 (SHA-2), RFC 9688 (SHA-3), RFC 4055 and 4056 (RSA-PSS), RFC 5753 (ECDSA), RFC 8419 (Ed25519), RFC 9882
+// (ML-DSA), RFC 5035 (signing certificate attribute), RFC 8551 (S/MIME 4.0), RFC 6211 (algorithm protection), RFC 5083
+// (AuthEnvelopedData), RFC 3274 (CompressedData), RFC 3218 (what a failure may tell).
 package cms
 
 import (
