@@ -10,6 +10,7 @@ import (
 const (
 	smallBuffer = 4 << 10
 	largeBuffer = 64 << 10
+	long        = 16 << 10 // octets that are better read to where they belong than copied there
 )
 
 // Reader walks over BER elements. Between two calls it stands either before the contents of the element that Next
@@ -20,6 +21,7 @@ type Reader struct {
 	buf    []byte
 	r, w   int   // buf[r:w] is read from src and not consumed
 	off    int64 // of buf[r] in src
+	sip    bool  // to read no more than a header
 
 	limits   Limits
 	elements int

@@ -21,8 +21,12 @@ func (r *Reader) fill() {
 	}
 	r.w = copy(to, r.buf[r.r:r.w])
 	r.buf, r.r = to, 0
+	room := r.buf[r.w:]
+	if r.sip {
+		room = room[:min(len(room), maxHeader)]
+	}
 	for range 100 {
-		n, err := r.src.Read(r.buf[r.w:])
+		n, err := r.src.Read(room)
 		r.w += n
 		if n > 0 || err != nil {
 			r.srcErr = err
@@ -60,7 +64,7 @@ func (r *Reader) discard(n int64) error {
 
 // read fills p as far as one call to the source does; a long read with nothing buffered goes past the buffer.
 func (r *Reader) read(p []byte) (int, error) {
-	if r.r == r.w && len(p) >= len(r.buf) && r.srcErr == nil {
+	if r.r == r.w && len(p) >= min(len(r.buf), long) && r.srcErr == nil {
 		n, err := r.src.Read(p)
 		r.off += int64(n)
 		r.srcErr = err

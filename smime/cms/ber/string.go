@@ -25,12 +25,15 @@ type content struct {
 	r    *Reader
 	base int   // depth of the parent
 	left int64 // octets of the piece at hand
+	read bool  // and not shown
+	big  bool  // the piece at hand is
 }
 
 var _ io.WriterTo = (*content)(nil)
 
 // Read fills p unless the string ends.
 func (c *content) Read(p []byte) (n int, err error) {
+	c.read = true
 	for n < len(p) {
 		if err := c.advance(); err == io.EOF && n > 0 {
 			break
@@ -49,7 +52,7 @@ func (c *content) Read(p []byte) (n int, err error) {
 
 // WriteTo passes long pieces on as they lie in the buffer and collects short ones.
 func (c *content) WriteTo(w io.Writer) (total int64, err error) {
-	const long, enough = 2 << 10, 16 << 10
+	const worth, enough = 2 << 10, 16 << 10
 	var short []byte
 	write := func(b []byte) error {
 		if len(b) == 0 {
@@ -69,7 +72,7 @@ func (c *content) WriteTo(w io.Writer) (total int64, err error) {
 		if err != nil {
 			return total, err
 		}
-		if len(b) < long && len(short)+len(b) <= enough {
+		if len(b) < worth && len(short)+len(b) <= enough {
 			short = append(short, b...)
 		} else {
 			if err := write(short); err != nil {
@@ -105,7 +108,9 @@ func (c *content) advance() error {
 // nothing to keep of them, and their work is linear.
 func (c *content) piece() error {
 	r := c.r
+	r.sip = c.read && c.big // what would come with the header would be copied
 	h, err := r.next()
+	r.sip = false
 	switch {
 	case err == io.EOF:
 		r.frames = r.frames[:len(r.frames)-1]
@@ -118,6 +123,6 @@ func (c *content) piece() error {
 		return r.Enter()
 	}
 	r.pending = false
-	c.left = h.Length
+	c.left, c.big = h.Length, h.Length >= long
 	return nil
 }
