@@ -30,7 +30,16 @@ type document map[string]map[string]string
 
 func (d document) has(column string) bool         { return d[column] != nil }
 func (d document) cell(column, key string) string { return d[column][key] }
-func words(line string) []string                  { return strings.Split(strings.Trim(line, "| \n"), " | ") }
+
+// words are the cells of a line.
+func words(line string) []string {
+	cells := strings.Split(strings.TrimSpace(line), "|")
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
+	}
+	return cells[1 : len(cells)-1]
+}
+
 func (d document) put(column, key string, cell string) {
 	if d[column] == nil {
 		d[column] = map[string]string{}

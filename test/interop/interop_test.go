@@ -107,6 +107,9 @@ func (a *asked) side(t *testing.T, label, key string, s side, r row, from, by pe
 				t.Errorf("%s, %s, form %d: works, and %q is listed as the reason why not", key, label, i, why.text)
 			}
 		case s == writes && r.finds != nil && errors.Is(err, r.finds):
+		case ourFault(s, err):
+			t.Errorf("%s, %s, form %d: mailseal does not do its part, which no reason makes good: %v", key, label, i, err)
+			return "no"
 		case why == nil:
 			t.Errorf("%s, %s, form %d: does not work, and no reason is listed: %v", key, label, i, err)
 			return "no"
@@ -122,9 +125,15 @@ func (a *asked) side(t *testing.T, label, key string, s side, r row, from, by pe
 	case why != nil:
 		return fmt.Sprintf("– [%d]", why.number)
 	case s == writes && r.finds != nil:
-		return map[bool]string{true: "weak", false: "refused"}[errors.Is(cms.ErrWeak, r.finds)]
+		return map[bool]string{true: "weak", false: "refused"}[errors.Is(r.finds, cms.ErrWeak)]
 	}
 	return "yes"
+}
+
+// ourFault says that it is mailseal which could not make or open a mail.
+func ourFault(s side, err error) bool {
+	var opening *openError
+	return errors.As(err, &opening) == (s == writes)
 }
 
 // transfer has one make a mail by a stack of recipes and the other open it

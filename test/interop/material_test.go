@@ -2,9 +2,6 @@ package interop
 
 import (
 	"crypto"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,29 +58,25 @@ func (m material) in(name string) string { return filepath.Join(m.dir, name) }
 func (m material) add(t *testing.T, o foreign, name, usage string, genpkey ...string) {
 	t.Helper()
 	m.pantry.Identities[name] = o.issue(t, name, usage, genpkey...)
-	cert, err := pki.ReadCertificates(m.in(name + ".pem"))
-	if err != nil {
-		t.Fatal(err)
+	var pem []byte
+	for _, file := range []string{m.in(name + ".key"), m.in(name + ".pem")} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pem = append(pem, b...)
 	}
-	m.identities[name] = pki.Identity{Name: name, Certificate: cert[0]}
-	key, err := readKey(m.in(name + ".key"))
+	id, err := pki.ParseIdentity(pem, nil)
 	if err != nil {
-		t.Logf("%s: %v", name, err) // such as DSA, that we only read signatures of
+		if name != "dsa" { // which only others sign with
+			t.Fatalf("%s: %v", name, err)
+		}
 		return
 	}
-	m.keys[name] = key
-}
-
-func readKey(path string) (crypto.PrivateKey, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+	m.identities[name], m.keys[name] = id, id.Pairs[0].Key
+	if id.Certificate == nil {
+		m.identities[name] = pki.Identity{Certificate: id.Pairs[0].Certificate}
 	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, errors.New("no PEM")
-	}
-	return x509.ParsePKCS8PrivateKey(block.Bytes)
 }
 
 // foreign is an openssl that makes certificates which no CA of ours would

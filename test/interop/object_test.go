@@ -16,6 +16,10 @@ import (
 
 var errEncoding = errors.New("always writes the other encoding")
 
+// idX25519 is its identifier in DER (RFC 8410 section 3), in which RFC 8418
+// wants the sender's key.
+var idX25519 = []byte{6, 3, 0x2b, 0x65, 0x6e}
+
 // asWanted holds a mail against its recipe: programs leave out, or choose for
 // themselves, what they do not know.
 func asWanted(mail []byte, r peers.Recipe, of row) error {
@@ -37,6 +41,9 @@ func asWanted(mail []byte, r peers.Recipe, of row) error {
 		}
 		return signedAsWanted(d, r)
 	case peers.Encrypted:
+		if r.To[0].Who == "x25519" && !bytes.Contains(object, idX25519) {
+			return errors.New("made without the identifier of X25519")
+		}
 		return encryptedAsWanted(d, r, of.cipher)
 	}
 	return nil
@@ -85,6 +92,8 @@ func encryptedAsWanted(d *cms.Description, r peers.Recipe, exactly bool) error {
 		case want.KeyID != (got.SubjectKeyID != nil):
 			return fmt.Errorf("made with key identifier %x", got.SubjectKeyID)
 		case (want.OAEP != "") != strings.Contains(got.Algorithm, "OAEP"):
+			return fmt.Errorf("made with %s", got.Algorithm)
+		case want.KDF != "" && !want.Cofactor && !strings.Contains(got.Algorithm, strings.ReplaceAll(want.KDF, "-", "")+"KDF"):
 			return fmt.Errorf("made with %s", got.Algorithm)
 		case (want.Password != "") != (got.Kind == "pwri"):
 			return fmt.Errorf("made for a %s", got.Kind)

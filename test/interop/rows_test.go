@@ -106,10 +106,10 @@ func signatures() []row {
 		}
 	}
 	return append(all,
-		signed("Ed25519", Signer{Who: "ed25519"}),
-		signed("ML-DSA-44", Signer{Who: "mldsa44"}).onlyRecent(),
-		signed("ML-DSA-65", Signer{Who: "mldsa65"}).onlyRecent(),
-		signed("ML-DSA-87", Signer{Who: "mldsa87"}).onlyRecent(),
+		signed("Ed25519", Signer{Who: "ed25519", Digest: "SHA-512"}),
+		signed("ML-DSA-44", Signer{Who: "mldsa44", Digest: "SHA-512"}).onlyRecent(),
+		signed("ML-DSA-65", Signer{Who: "mldsa65", Digest: "SHA-512"}).onlyRecent(),
+		signed("ML-DSA-87", Signer{Who: "mldsa87", Digest: "SHA-512"}).onlyRecent(),
 		signed("RSA, named by key identifier", Signer{Who: "rsa", Digest: "SHA-256", KeyID: true}),
 		signed("P-256, named by key identifier", Signer{Who: "p256", Digest: "SHA-256", KeyID: true}),
 		signed("two signers, RSA and P-256", rsa, p256),
@@ -131,6 +131,7 @@ func oldSignatures() []row {
 		signed("SHA3-256", Signer{Who: "rsa", Digest: "SHA3-256"}).onlyTheirs(),
 		signed("SHA3-384", Signer{Who: "rsa", Digest: "SHA3-384"}).onlyTheirs(),
 		signed("SHA3-512, P-256", Signer{Who: "p256", Digest: "SHA3-512"}).onlyTheirs(),
+		signed("ML-DSA-65, SHAKE256", Signer{Who: "mldsa65", Digest: "SHAKE256"}).onlyTheirs().onlyRecent(),
 		signed("SHA-1", Signer{Who: "rsa", Digest: "SHA-1"}).found(cms.ErrWeak),
 		signed("SHA-1, PSS", Signer{Who: "rsa", Digest: "SHA-1", PSS: true}).found(cms.ErrWeak),
 		signed("RSA-1024", Signer{Who: "rsa1024", Digest: "SHA-256"}).found(cms.ErrWeak),

@@ -17,6 +17,9 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
 	"mailseal/internal/mtarig"
 	"mailseal/test/rig"
 )
@@ -73,9 +76,32 @@ func BouncyCastleCook(t testing.TB, p Pantry) Cook {
 	b.version = string(v)
 	for name, id := range p.Identities {
 		b.certs[name] = p.certificate(t, name)
-		_, b.missing[name] = b.ask("identity", "name="+name, octets("certificate", b.certs[name].Raw), octets("key", der(t, id.Key)))
+		_, b.missing[name] = b.ask("identity", "name="+name, octets("certificate", b.certs[name].Raw), octets("key", bareSeed(der(t, id.Key))))
 	}
 	return b
+}
+
+// bareSeed makes of a private key of ML-KEM or ML-DSA, in PKCS #8 with seed and
+// expanded key (RFC 9935 section 6, RFC 9881 section 6), what Bouncy Castle 1.80
+// knows from a draft: the seed alone, without a tag of its own. Other keys
+// stay.
+func bareSeed(pkcs8 []byte) []byte {
+	var algorithm, inner, key, both cryptobyte.String
+	var version int
+	var seed []byte
+	in := cryptobyte.String(pkcs8)
+	if !in.ReadASN1(&inner, asn1.SEQUENCE) || !inner.ReadASN1Integer(&version) || !inner.ReadASN1Element(&algorithm, asn1.SEQUENCE) ||
+		!inner.ReadASN1(&key, asn1.OCTET_STRING) || !key.ReadASN1(&both, asn1.SEQUENCE) ||
+		!both.ReadASN1Bytes(&seed, asn1.OCTET_STRING) || !both.SkipASN1(asn1.OCTET_STRING) || !both.Empty() {
+		return pkcs8
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Int64(0)
+		b.AddBytes(algorithm)
+		b.AddASN1OctetString(seed)
+	})
+	return b.BytesOrPanic()
 }
 
 func (b *bouncyCastle) start(t testing.TB, program string, args ...string) {
@@ -198,8 +224,12 @@ func (b *bouncyCastle) algorithm(s Signer) string {
 	case *ecdsa.PublicKey:
 		return digest + "withECDSA"
 	}
-	return map[string]string{"ed25519": "Ed25519", "dsa": digest + "withDSA",
+	name := map[string]string{"ed25519": "Ed25519", "dsa": digest + "withDSA",
 		"mldsa44": "ML-DSA-44", "mldsa65": "ML-DSA-65", "mldsa87": "ML-DSA-87"}[s.Who]
+	if s.Digest == "SHA-512" {
+		name += ",sha512"
+	}
+	return name
 }
 
 // ciphers are what Bouncy Castle has for constants, and ChaCha20-Poly1305 of

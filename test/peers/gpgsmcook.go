@@ -2,6 +2,7 @@ package peers
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -106,7 +107,7 @@ func (g *gpgsmCook) add(t testing.TB, name string) {
 // importKey lets gpgsm say what it thinks of other kinds of keys.
 func (g *gpgsmCook) importKey(t testing.TB, name string, id Identity) {
 	t.Helper()
-	file, err := pkcs12(t.TempDir(), name, &id)
+	file, err := pkcs12(cmp.Or(g.pantry.OpenSSL, "openssl"), t.TempDir(), name, &id)
 	if err == nil {
 		_, _, err = g.run([]byte(passphrase+"\n"), "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--import", file)
 	}
@@ -142,7 +143,11 @@ func expression(key any) string {
 		if err != nil {
 			return ""
 		}
-		return "(11:private-key(3:ecc(5:curve" + atom([]byte(curve)) + ")(1:q" + atom(point) + ")" + number("d", k.D) + "))"
+		secret, err := k.Bytes()
+		if err != nil {
+			return ""
+		}
+		return "(11:private-key(3:ecc(5:curve" + atom([]byte(curve)) + ")(1:q" + atom(point) + ")" + number("d", new(big.Int).SetBytes(secret)) + "))"
 	}
 	return ""
 }

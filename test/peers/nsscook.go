@@ -2,6 +2,7 @@ package peers
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,7 +38,7 @@ func NSSCook(t testing.TB, p Pantry) Cook {
 	}
 	n.all = n.database(t)
 	for name, id := range p.Identities {
-		file, err := pkcs12(t.TempDir(), name, &id)
+		file, err := pkcs12(cmp.Or(p.OpenSSL, "openssl"), t.TempDir(), name, &id)
 		if err == nil {
 			err = n.load(n.all, file)
 		}
@@ -164,7 +165,7 @@ func (n *nssCook) encrypting(r Recipe) ([]string, error) {
 		switch {
 		case to.Password != "":
 			return nil, fmt.Errorf("cmsutil %w encrypt for a password: it has no option for it", ErrCannot)
-		case to.OAEP != "", to.KeyID, to.Cofactor:
+		case to.OAEP != "", to.KeyID, to.KDF != "", to.Cofactor:
 			return nil, fmt.Errorf("cmsutil %w choose how a key is transported: it has no option for it", ErrCannot)
 		}
 	}

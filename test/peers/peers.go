@@ -197,7 +197,7 @@ func digest(c *x509.Certificate) string {
 func bundle(t testing.TB, dir string, id *Identity) string {
 	t.Helper()
 	need(t, "openssl")
-	file, err := pkcs12(dir, nickname, id)
+	file, err := pkcs12("openssl", dir, nickname, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,13 +205,13 @@ func bundle(t testing.TB, dir string, id *Identity) string {
 }
 
 // pkcs12 makes a PKCS #12 file in the old encryption that every store reads.
-func pkcs12(dir, name string, id *Identity) (file string, err error) {
+func pkcs12(openssl, dir, name string, id *Identity) (file string, err error) {
 	file = filepath.Join(dir, "identity.p12")
 	args := []string{"pkcs12", "-export", "-name", name, "-in", id.Certificate, "-inkey", id.Key, "-out", file,
 		"-passout", "pass:" + passphrase, "-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"}
 	if id.Chain != "" {
 		args = append(args, "-certfile", id.Chain)
 	}
-	_, _, err = tool{name: "openssl"}.run(nil, args...)
+	_, _, err = tool{name: openssl}.run(nil, args...)
 	return file, err
 }

@@ -116,6 +116,8 @@ type Pantry struct {
 	// bin-here; "" is this one.
 	Root string
 	Jars string // the folder of Bouncy Castle's libraries
+	// OpenSSL makes PKCS #12 files: one that knows all keys. "" is PATH's.
+	OpenSSL string
 }
 
 // program is a tool of the pantry. The test is skipped where it is missing.

@@ -8,6 +8,7 @@ import java.util.*;
 import javax.crypto.spec.*;
 import org.bouncycastle.asn1.*;
 import org.bouncycastle.asn1.cms.ContentInfo;
+import org.bouncycastle.asn1.nist.NISTObjectIdentifiers;
 import org.bouncycastle.asn1.pkcs.PKCSObjectIdentifiers;
 import org.bouncycastle.asn1.x509.AlgorithmIdentifier;
 import org.bouncycastle.cert.X509CertificateHolder;
@@ -136,7 +137,7 @@ public class BouncyCastle {
 		return new JcaDigestCalculatorProviderBuilder().setProvider(BC).build();
 	}
 
-	/** signer=NAME,ALGORITHM[,keyid][,direct] */
+	/** signer=NAME,ALGORITHM[,keyid][,direct][,sha512]; the last for algorithms that do not name a digest. */
 	static byte[] sign(Request r) throws Exception {
 		CMSSignedDataGenerator g = new CMSSignedDataGenerator();
 		List<X509CertificateHolder> sent = new ArrayList<>();
@@ -145,6 +146,9 @@ public class BouncyCastle {
 			Identity id = identities.get(words.get(0));
 			ContentSigner signer = new JcaContentSignerBuilder(words.get(1)).setProvider(BC).build(id.key());
 			JcaSignerInfoGeneratorBuilder b = new JcaSignerInfoGeneratorBuilder(digests()).setDirectSignature(words.contains("direct"));
+			if (words.contains("sha512")) {
+				b.setContentDigest(new AlgorithmIdentifier(NISTObjectIdentifiers.id_sha512));
+			}
 			g.addSignerInfoGenerator(words.contains("keyid") ? b.build(signer, id.keyID()) : b.build(signer, id.certificate()));
 			sent.add(id.holder());
 		}
@@ -262,7 +266,7 @@ public class BouncyCastle {
 			return new JceKeyAgreeEnvelopedRecipient(id.key()).setProvider(BC);
 		}
 		if (i.getClass().getSimpleName().equals("KEMRecipientInformation") && i.getRID().match(id.holder())) {
-			Object kem = Class.forName("org.bouncycastle.cms.jcajce.JceKEM" + (authenticated ? "AuthEnveloped" : "Enveloped") + "Recipient")
+			Object kem = Class.forName("org.bouncycastle.cms.jcajce.JceKEMEnvelopedRecipient")
 				.getConstructor(PrivateKey.class).newInstance(id.key());
 			return (Recipient) kem;
 		}
