@@ -49,7 +49,7 @@ func (f *fixed) ReadAt(p []byte, off int64) (int, error) {
 func (f *fixed) Close() error { return nil }
 
 // envelopedRatio runs encrypting and decrypting beside RSA-2048 and the library's cipher on the whole message in memory.
-func envelopedRatio(b *testing.B, plaintext []byte) {
+func envelopedRatio(b *testing.B, plaintext []byte, r rivals) {
 	id := rsa2048()
 	key, public := id.key.(*rsa.PrivateKey), id.cert.PublicKey.(*rsa.PublicKey)
 	out := make([]byte, len(plaintext)+64)
@@ -66,7 +66,7 @@ func envelopedRatio(b *testing.B, plaintext []byte) {
 				if err := Encrypt(io.Discard, bytes.NewReader(plaintext), int64(len(plaintext)), e); err != nil {
 					b.Fatal(err)
 				}
-			})
+			}, r.encrypt(c)...)
 		})
 		decryptFloor := func() {
 			if rsa.DecryptPKCS1v15SessionKey(rand.Reader, key, wrapped, cek) != nil || !floorOpen(c, cek, out, text) {
@@ -74,9 +74,10 @@ func envelopedRatio(b *testing.B, plaintext []byte) {
 			}
 		}
 		for _, known := range []bool{true, false} {
-			object := encrypted(b, plaintext, known, e)
-			b.Run("decrypt "+c.String()+map[bool]string{true: " DER", false: " BER"}[known], func(b *testing.B) {
-				byturns.Compare(b, decryptFloor, func() { decryptOnce(b, object, out, len(plaintext)) })
+			object, rules := encrypted(b, plaintext, known, e), map[bool]string{true: "DER", false: "BER"}[known]
+			b.Run("decrypt "+c.String()+" "+rules, func(b *testing.B) {
+				rivals := r.decrypt(c.String()+rules, object, c)
+				byturns.Compare(b, decryptFloor, func() { decryptOnce(b, object, out, len(plaintext)) }, rivals...)
 			})
 		}
 	}

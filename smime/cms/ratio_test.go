@@ -13,7 +13,7 @@ import (
 	"mailseal/internal/byturns"
 )
 
-// BenchmarkRatio runs every operation beside its floor.
+// BenchmarkRatio runs every operation beside its floor and its rivals.
 func BenchmarkRatio(b *testing.B) {
 	id := rsa2048()
 	key, public := id.key.(*rsa.PrivateKey), id.cert.PublicKey.(*rsa.PublicKey)
@@ -40,19 +40,21 @@ func BenchmarkRatio(b *testing.B) {
 		}
 		outside, inside := detached(b, content, id.signer()), opaque(b, content, id.signer())
 		pieces := streamed(content, inside, 4096)
+		r := newRivals(b, content)
 		for _, op := range []struct {
 			name, floor string
 			run         func()
+			rivals      []byturns.Rival
 		}{
-			{"sign detached", "sign", func() { detached(b, content, id.signer()) }},
-			{"verify detached", "verify", func() { verifyOnce(b, outside, content, ReadOptions{}) }},
-			{"verify detached, certificate known", "verify", func() { verifyOnce(b, outside, content, ReadOptions{ParseCertificate: known(id)}) }},
-			{"verify opaque DER", "verify", func() { verifyOnce(b, inside, nil, ReadOptions{}) }},
-			{"verify opaque BER", "verify", func() { verifyOnce(b, pieces, nil, ReadOptions{}) }},
+			{"sign detached", "sign", func() { detached(b, content, id.signer()) }, r.sign()},
+			{"verify detached", "verify", func() { verifyOnce(b, outside, content, ReadOptions{}) }, r.verify("outside", outside, true)},
+			{"verify detached, certificate known", "verify", func() { verifyOnce(b, outside, content, ReadOptions{ParseCertificate: known(id)}) }, nil},
+			{"verify opaque DER", "verify", func() { verifyOnce(b, inside, nil, ReadOptions{}) }, r.verify("inside", inside, false)},
+			{"verify opaque BER", "verify", func() { verifyOnce(b, pieces, nil, ReadOptions{}) }, r.verify("pieces", pieces, false)},
 		} {
-			b.Run(op.name, func(b *testing.B) { byturns.Compare(b, floors[op.floor], op.run) })
+			b.Run(op.name, func(b *testing.B) { byturns.Compare(b, floors[op.floor], op.run, op.rivals...) })
 		}
-		envelopedRatio(b, content)
+		envelopedRatio(b, content, r)
 	})
 }
 
