@@ -34,7 +34,7 @@ func (d *opening) decrypt(root *message.Part) error {
 		Limits:             d.CMS,
 		GCMInEnvelopedData: d.GCMInEnvelopedData,
 	})
-	if err == nil && failed != nil {
+	if err == nil && (w.err != nil || failed != nil) {
 		e.Content.Close()
 	}
 	switch {
