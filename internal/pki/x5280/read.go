@@ -69,10 +69,13 @@ func (c *Certificate) outline(der []byte) (o outline, ok bool) {
 		!outer.ReadASN1Element(&o.tbs, asn1.SEQUENCE) ||
 		!outer.ReadASN1Element(&algorithm, asn1.SEQUENCE) ||
 		!outer.ReadASN1(&signature, asn1.BIT_STRING) || !outer.Empty() ||
-		len(signature) == 0 || signature[0] != 0 {
+		len(signature) == 0 || signature[0] > 7 {
 		return o, false
 	}
-	c.SignatureAlgorithm, c.Signature = algorithm, signature[1:]
+	c.SignatureAlgorithm = algorithm
+	if signature[0] == 0 { // of no algorithm is it anything but octets
+		c.Signature = signature[1:]
+	}
 	tbs = o.tbs
 	var version, serial, validity cryptobyte.String
 	var given bool

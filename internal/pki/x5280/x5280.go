@@ -41,7 +41,7 @@ type Certificate struct {
 	NotAfter           time.Time
 	SubjectPublicKey   []byte // SubjectPublicKeyInfo
 	SignatureAlgorithm []byte // AlgorithmIdentifier
-	Signature          []byte
+	Signature          []byte // nil if it is not of whole octets
 
 	Extensions []Extension
 	// Basic is nil without basicConstraints, Usage is nil without keyUsage, and so on.

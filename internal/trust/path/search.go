@@ -2,6 +2,7 @@ package path
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -38,7 +39,9 @@ func (n names) add(c *x5280.Certificate) bool {
 	return true
 }
 
-func (n names) has(c *x5280.Certificate) bool { return slices.ContainsFunc(n[c.Subject.Key()], c.Equal) }
+func (n names) has(c *x5280.Certificate) bool {
+	return slices.ContainsFunc(n[c.Subject.Key()], c.Equal)
+}
 
 // NewStore makes one. Who is in it is trusted, be it a root, a CA below one, or the
 // certificate of somebody who signs mail.
@@ -186,10 +189,32 @@ func (w *walk) up(path []*x5280.Certificate) bool {
 		w.note(100-len(r.Failures), r)
 	}
 	if len(w.best.Path) == 0 {
-		w.note(0, Result{Path: path, Failures: []Failure{{NoIssuer, top, len(path) - 1,
-			named(len(path)-1, top) + " is from an issuer that is not trusted, and whose certificate by one that is did not come along"}}})
+		w.note(0, Result{Path: path, Failures: []Failure{w.ends(top, len(path)-1)}})
 	}
 	return false
+}
+
+// ends says where the way up from c ends, by names.
+func (w *walk) ends(c *x5280.Certificate, depth int) Failure {
+	last := []*x5280.Certificate{c}
+	for len(last) < maxDepth {
+		top := last[len(last)-1]
+		i := slices.IndexFunc(w.others[top.Issuer.Key()], func(p *x5280.Certificate) bool {
+			return !slices.ContainsFunc(last, func(q *x5280.Certificate) bool { return sameOwner(p, q) })
+		})
+		if i < 0 {
+			break
+		}
+		last = append(last, w.others[top.Issuer.Key()][i])
+	}
+	text, top := named(depth, c)+" leads to no CA that is trusted here", last[len(last)-1]
+	switch {
+	case top.SelfIssued():
+		text += ": " + top.String() + " is not among them"
+	default:
+		text += fmt.Sprintf(": the certificate of %.200q, who issued %s, is not among them and did not come along", top.X509.Issuer.String(), top)
+	}
+	return Failure{NoIssuer, c, depth, text}
 }
 
 // note keeps what is the best to tell if all fails.

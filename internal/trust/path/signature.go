@@ -27,6 +27,9 @@ const minRSA = 2048 // bits
 // errUnverifiable nobody knows whether it is good.
 func verify(child, parent *x5280.Certificate) error {
 	c := child.X509
+	if len(child.Signature) == 0 {
+		return errSignature
+	}
 	key := x509key.Public(parent.X509)
 	switch c.SignatureAlgorithm {
 	case x509.MD2WithRSA, x509.DSAWithSHA1, x509.DSAWithSHA256:
