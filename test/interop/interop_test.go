@@ -79,9 +79,25 @@ func (a *asked) ask(t *testing.T, c peers.Cook) {
 			}
 		}
 	}
+	a.forged(t, c)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seen = append(a.seen, col)
+}
+
+// forged holds against a peer that it would not say yes to anything: here one
+// letter is another one.
+func (a *asked) forged(t *testing.T, c peers.Cook) {
+	t.Helper()
+	r := peers.Recipe{Detached: true, Signers: []peers.Signer{rsa}}
+	m, err := a.ours.Make(r, []byte(mail))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = bytes.Replace(m, []byte("Hello"), []byte("HellO"), 1)
+	if _, err := c.Open(r, m, peers.Recipient{}); err == nil {
+		t.Errorf("%s takes a signature for another content", c.Name())
+	}
 }
 
 // cell asks for both directions of a row.

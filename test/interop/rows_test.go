@@ -160,7 +160,7 @@ func recipients() []row {
 		to("ML-KEM-768", Recipient{Who: "mlkem768"}).onlyRecent(),
 		to("ML-KEM-1024", Recipient{Who: "mlkem1024"}).onlyRecent(),
 		to("password", Recipient{Password: "correct-horse"}),
-		to("two, RSA-2048 and RSA-3072", Recipient{Who: "rsa"}, Recipient{Who: "rsa3072"}),
+		to("two, both RSA", Recipient{Who: "rsa"}, Recipient{Who: "other"}),
 		to("two, P-256 and P-384", Recipient{Who: "p256"}, Recipient{Who: "p384"}),
 		to("two, RSA and P-256", Recipient{Who: "rsa"}, Recipient{Who: "p256"}),
 		to("three, RSA, P-256 and password", Recipient{Who: "rsa"}, Recipient{Who: "p256"}, Recipient{Password: "correct-horse"}),

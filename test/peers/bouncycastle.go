@@ -101,7 +101,10 @@ func bareSeed(pkcs8 []byte) []byte {
 		b.AddBytes(algorithm)
 		b.AddASN1OctetString(seed)
 	})
-	return b.BytesOrPanic()
+	if short, err := b.Bytes(); err == nil {
+		return short
+	}
+	return pkcs8
 }
 
 func (b *bouncyCastle) start(t testing.TB, program string, args ...string) {

@@ -20,7 +20,7 @@ type nssCook struct {
 	version            string
 	dir                string
 	pantry             Pantry
-	all                string            // a database
+	all                string            // the folder of a database
 	alone              map[string]string // databases, by identity
 	missing            map[string]error  // identities that NSS refuses
 }
@@ -37,6 +37,10 @@ func NSSCook(t testing.TB, p Pantry) Cook {
 		alone: map[string]string{}, missing: map[string]error{},
 	}
 	n.all = n.database(t)
+	empty := t.TempDir()
+	if err := os.CopyFS(empty, os.DirFS(n.all)); err != nil {
+		t.Fatal(err)
+	}
 	for name, id := range p.Identities {
 		file, err := pkcs12(cmp.Or(p.OpenSSL, "openssl"), t.TempDir(), name, &id)
 		if err == nil {
@@ -46,7 +50,10 @@ func NSSCook(t testing.TB, p Pantry) Cook {
 			n.missing[name] = err
 			continue
 		}
-		n.alone[name] = n.database(t)
+		n.alone[name] = t.TempDir()
+		if err := os.CopyFS(n.alone[name], os.DirFS(empty)); err != nil {
+			t.Fatal(err)
+		}
 		if err := n.load(n.alone[name], file); err != nil {
 			t.Fatal(err)
 		}
@@ -57,20 +64,20 @@ func NSSCook(t testing.TB, p Pantry) Cook {
 // database makes one that trusts the anchors.
 func (n *nssCook) database(t testing.TB) string {
 	t.Helper()
-	db := "sql:" + t.TempDir()
-	n.certutil.must(t, nil, "-N", "-d", db, "--empty-password")
+	db := t.TempDir()
+	n.certutil.must(t, nil, "-N", "-d", "sql:"+db, "--empty-password")
 	for i, c := range certificates(t, n.pantry.Anchors) {
 		file, err := write(n.dir, "ca.der", c.Raw)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.certutil.must(t, nil, "-A", "-d", db, "-n", fmt.Sprintf("anchor %d", i), "-t", "C,C,C", "-i", file)
+		n.certutil.must(t, nil, "-A", "-d", "sql:"+db, "-n", fmt.Sprintf("anchor %d", i), "-t", "C,C,C", "-i", file)
 	}
 	return db
 }
 
 func (n *nssCook) load(db, file string) error {
-	_, _, err := n.pk12util.run(nil, "-i", file, "-d", db, "-W", passphrase, "-K", "")
+	_, _, err := n.pk12util.run(nil, "-i", file, "-d", "sql:"+db, "-W", passphrase, "-K", "")
 	return err
 }
 
@@ -119,7 +126,7 @@ func (n *nssCook) Make(r Recipe, mail []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := n.run(nil, append([]string{args[0], "-d", n.all, "-i", in, "-o", in + ".cms"}, args[1:]...)...); err != nil {
+	if _, _, err := n.run(nil, append([]string{args[0], "-d", "sql:" + n.all, "-i", in, "-o", in + ".cms"}, args[1:]...)...); err != nil {
 		return nil, err
 	}
 	cms, err := os.ReadFile(in + ".cms")
@@ -185,7 +192,7 @@ func (n *nssCook) Open(r Recipe, mail []byte, with Recipient) ([]byte, error) {
 	if r.Type == Encrypted {
 		db = n.alone[with.Who]
 	}
-	args := []string{"-D", "-d", db, "-i", in}
+	args := []string{"-D", "-d", "sql:" + db, "-i", in}
 	switch {
 	case with.Password != "":
 		return nil, fmt.Errorf("cmsutil %w decrypt with a password: it has no option for it", ErrCannot)
