@@ -114,7 +114,7 @@ build/bench: build
 	CGO_ENABLED=0 $(GO) build -o $@ ./test/bench
 
 figures:
-	$(GO) run ./test/figures -rounds $(ROUNDS) -benchtime 500ms -out doc/performance.md
+	$(GO) run ./test/figures -rounds $(ROUNDS) -out doc/performance.md
 
 # Each renews its tables in doc/interop.md, which make test compares with what
 # it sees.
