@@ -30,16 +30,16 @@ type gpgsmCook struct {
 // GPGSMCook returns gpgsm. Its agent ends with the test.
 func GPGSMCook(t testing.TB, p Pantry) Cook {
 	t.Helper()
+	gpgsm, agent, conf := p.program(t, "gpgsm"), p.program(t, "gpg-agent"), p.program(t, "gpgconf")
 	// The agent's socket is in its home, and its name must be short.
 	home, err := os.MkdirTemp("/tmp", "ms-gpg-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &gpgsmCook{
-		tool: tool{name: p.program(t, "gpgsm"), env: []string{"GNUPGHOME=" + home}},
+		tool: tool{name: gpgsm, env: []string{"GNUPGHOME=" + home}},
 		home: home, dir: t.TempDir(), pantry: p, prints: map[string]string{}, missing: map[string]error{}, keys: map[string]string{},
 	}
-	agent, conf := p.program(t, "gpg-agent"), p.program(t, "gpgconf")
 	t.Cleanup(func() {
 		tool{name: conf, env: g.env}.run(nil, "--kill", "all")
 		if err := os.RemoveAll(home); err != nil {
