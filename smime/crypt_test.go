@@ -133,7 +133,7 @@ func TestEveryCipherAndKindOfKey(t *testing.T) {
 				e := encryptWith(t, m, smime.EncryptOptions{To: []recipient.To{h.to}, Cipher: c, Spool: newSpool(t)})
 				checkTransport(t, e)
 				checkFields(t, m, e)
-				if body := text(t, e.Body); strings.Contains(body, "Bob") {
+				if body := text(t, e.Body); strings.Contains(body, "Hello Bob.") {
 					t.Error("the content can be read")
 				}
 				back, opened := decrypt(t, e, h)

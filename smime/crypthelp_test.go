@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/asn1"
+	"sync"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -19,6 +20,9 @@ import (
 	"mailseal/smime/cms/recipient"
 )
 
+// foreignRSA is made once: that takes its time.
+var foreignRSA = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // impostor is another key of the same kind, nil for none.
 func impostor(t testing.TB, key any) any {
 	t.Helper()
@@ -28,7 +32,7 @@ func impostor(t testing.TB, key any) any {
 	case nil:
 		return nil
 	case *rsa.PrivateKey:
-		other, err = rsa.GenerateKey(rand.Reader, k.N.BitLen())
+		other, err = foreignRSA()
 	case *ecdsa.PrivateKey:
 		other, err = ecdsa.GenerateKey(k.Curve, rand.Reader)
 	case *ecdh.PrivateKey:
