@@ -119,12 +119,12 @@ func (a attacker) places() map[string]func(shape []byte) string {
 }
 
 // shapes calls f with each shape in each place; they are too large to have all
-// at once. Under the race detector the long ones are for a few places.
+// at once. Under the race detector the long ones are for one place.
 func (a attacker) shapes(slower int, f func(attack)) {
 	shapes := hostile.Shapes(slower)
 	for place, put := range a.places() {
 		for _, s := range shapes {
-			if slower > 1 && len(s.Bytes) > 200 && place != "encrypted" && place != "ciphertext" {
+			if slower > 1 && len(s.Bytes) > 200 && place != "encrypted" {
 				continue
 			}
 			f(attack{s.Name + ", " + place, put(s.Bytes)})
