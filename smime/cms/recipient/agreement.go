@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -150,19 +151,24 @@ func (a *agreed) readOriginator(s *input) bool {
 	return true
 }
 
-func (agreed) takes(k Key) bool { return exchanger(k) != nil }
-
-// exchanger returns k's private key as one for key agreement, nil if it is none.
-func exchanger(k Key) ecdh.KeyExchanger {
+// takes looks at the kind of k only. To convert the key here would cost a multiplication on its curve for every key and every
+// recipient, of whom a forger may name thousands.
+func (agreed) takes(k Key) bool {
 	switch key := k.Private.(type) {
 	case ecdh.KeyExchanger:
-		return key
+		return true
 	case *ecdsa.PrivateKey:
-		if e, err := key.ECDH(); err == nil {
-			return e
-		}
+		return slices.Contains([]elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()}, key.Curve)
 	}
-	return nil
+	return false
+}
+
+// exchanger returns k's private key as one for key agreement. Only what is wrong with the key itself is an error.
+func exchanger(k Key) (ecdh.KeyExchanger, error) {
+	if key, ok := k.Private.(*ecdsa.PrivateKey); ok {
+		return key.ECDH()
+	}
+	return k.Private.(ecdh.KeyExchanger), nil
 }
 
 func (a agreed) open(k Key, n int, cek []byte) error {
@@ -183,7 +189,10 @@ func (a agreed) open(k Key, n int, cek []byte) error {
 		return fmt.Errorf("%w: key agreement with a static key of the sender", ErrUnsupported)
 	}
 	// From here on a failure is like a wrong key: cek stays random.
-	private := exchanger(k)
+	private, err := exchanger(k)
+	if err != nil {
+		return nil
+	}
 	public, err := parsePoint(private.Curve(), a.point)
 	if err != nil {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -21,16 +22,18 @@ type Identifier struct {
 	SubjectKeyID []byte
 }
 
-// Names says whether it is c that is named.
-func (id Identifier) Names(c *x509.Certificate) bool {
-	if id.Serial != nil {
-		return id.Serial.Cmp(c.SerialNumber) == 0 && bytes.Equal(id.Issuer, c.RawIssuer)
-	}
+// placeOf returns which of ids is the first that names c, -1 for none.
+func placeOf(c *x509.Certificate, ids []Identifier) int {
 	own := c.SubjectKeyId
-	if len(own) == 0 {
-		own = keyDigest(c)
-	}
-	return len(own) > 0 && bytes.Equal(id.SubjectKeyID, own)
+	return slices.IndexFunc(ids, func(id Identifier) bool {
+		if id.Serial != nil {
+			return id.Serial.Cmp(c.SerialNumber) == 0 && bytes.Equal(id.Issuer, c.RawIssuer)
+		}
+		if len(own) == 0 { // once for all, as a forger may name thousands
+			own = keyDigest(c)
+		}
+		return len(own) > 0 && bytes.Equal(id.SubjectKeyID, own)
+	})
 }
 
 // keyDigest is the key identifier that senders reckon with for a certificate that has none (RFC 5280 section 4.2.1.2).

@@ -159,12 +159,11 @@ func (i *Info) place(k Key) (int, bool) {
 	if i.Kind == Password {
 		return 0, true
 	}
-	for n, r := range i.Recipients {
-		if k.Certificate != nil && r.Names(k.Certificate) {
-			return n, true
-		}
+	if k.Certificate == nil {
+		return 0, false
 	}
-	return 0, false
+	n := placeOf(k.Certificate, i.Recipients)
+	return n, n >= 0
 }
 
 // Unwrap returns the content-encryption key, of cekLen octets. Where that fails by anything that depends on k or on what
