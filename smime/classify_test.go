@@ -119,7 +119,8 @@ func cutOff(mail string) string {
 }
 
 // Mails that others made: what they are, and whether each signer signed
-// exactly what is in the mail. OpenSSL says the same of them, but for DSA.
+// exactly what is in the mail. OpenSSL says the same of them, but for what is
+// weak.
 func TestCorpora(t *testing.T) {
 	dir := corpora(t)
 	for _, tt := range []struct {
@@ -127,8 +128,8 @@ func TestCorpora(t *testing.T) {
 		kind smime.Kind
 		want string // of the signer: what is wrong
 	}{
-		{"rfc4134/4.8.eml", smime.SignedDetached, "unsupported signature algorithm DSA-SHA1"},
-		{"rfc4134/4.9.eml", smime.SignedOpaque, "unsupported signature algorithm DSA-SHA1"},
+		{"rfc4134/4.8.eml", smime.SignedDetached, "weak algorithm or key: DSA key of 1024 bits, SHA-1"},
+		{"rfc4134/4.9.eml", smime.SignedOpaque, "weak algorithm or key: DSA key of 1024 bits, SHA-1"},
 		{"rfc4134/5.3.eml", smime.Enveloped, ""},
 		{"mimekit/thunderbird-signed.txt", smime.SignedDetached, "weak algorithm or key: SHA-1"},
 		{"kmail/404698-smime.mbox", smime.Plain, ""},
@@ -159,16 +160,15 @@ func TestCorpora(t *testing.T) {
 }
 
 // The mails of PKITS are about paths: every signature in them is good. What
-// cannot be verified here is DSA, which nobody should, and what is signed
-// with a certificate that crypto/x509 does not parse.
+// is not good here is DSA, which is weak, and what is signed with a certificate that crypto/x509 does not parse.
 func TestPKITSMailsAreSignedByWhomTheySay(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(corpora(t), "pkits", "smime", "*.eml"))
 	if err != nil || len(files) == 0 {
 		t.Skipf("no PKITS mails: %v", err)
 	}
 	unverified := map[string]error{
-		"SignedValidDSASignaturesTest4.eml":       cms.ErrUnsupported,
-		"SignedInvalidDSASignatureTest6.eml":      cms.ErrUnsupported,
+		"SignedValidDSASignaturesTest4.eml":       cms.ErrWeak,
+		"SignedInvalidDSASignatureTest6.eml":      cms.ErrWeak,
 		"SignedValiddistributionPointTest4.eml":   cms.ErrNoCertificate,
 		"SignedInvaliddistributionPointTest6.eml": cms.ErrNoCertificate,
 	}

@@ -2,6 +2,8 @@ package x509key
 
 import (
 	"crypto"
+	//lint:ignore SA1019 others send such keys
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"time"
@@ -32,6 +34,8 @@ func Cost(k crypto.PublicKey) time.Duration {
 			return 1000 * time.Microsecond
 		}
 		return 2500 * time.Microsecond
+	case *dsa.PublicKey:
+		return 8 * time.Millisecond // in math/big
 	case *mldsa.PublicKey:
 		return 250 * time.Microsecond
 	}

@@ -53,7 +53,7 @@ var (
 	ErrSignature     = errors.New("signature does not verify")
 	ErrUnsupported   = errors.New("unsupported")
 	ErrAttributes    = errors.New("signed attributes break the rules")
-	// ErrWeak: everything verifies, but with a SHA-1 digest or an RSA key below 2048 bits.
+	// ErrWeak: everything verifies, but with a SHA-1 digest, an RSA key below 2048 bits or DSA.
 	ErrWeak = errors.New("weak algorithm or key")
 )
 

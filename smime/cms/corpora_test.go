@@ -64,14 +64,14 @@ func TestCorporaSigned(t *testing.T) {
 		signers      []error
 	}{
 		// RFC 4134: DSA throughout, but where RSA of 1024 bits with SHA-1.
-		{"rfc4134", "4.1.bin", nil, 1, 0, []error{ErrUnsupported}},
+		{"rfc4134", "4.1.bin", nil, 1, 0, []error{ErrWeak}},
 		{"rfc4134", "4.2.bin", nil, 1, 0, []error{ErrWeak}},
-		{"rfc4134", "4.3.bin", nil, 1, 0, []error{ErrUnsupported}},                   // detached
-		{"rfc4134", "4.4.bin", nil, 3, 0, []error{ErrUnsupported}},                   // attributes, countersignature
+		{"rfc4134", "4.3.bin", nil, 1, 0, []error{ErrWeak}},                          // detached
+		{"rfc4134", "4.4.bin", nil, 3, 0, []error{ErrWeak}},                          // attributes, countersignature
 		{"rfc4134", "4.5.bin", nil, 2, 0, []error{ErrWeak}},                          // all RSA
-		{"rfc4134", "4.6.bin", nil, 1, 1, []error{ErrUnsupported, ErrUnsupported}},   // DSA parameters inherited
-		{"rfc4134", "4.7.bin", nil, 1, 0, []error{ErrUnsupported}},                   // subject key identifier
-		{"rfc4134", "4.10.bin", nil, 1, 0, []error{ErrUnsupported}},                  // receipt request
+		{"rfc4134", "4.6.bin", nil, 1, 1, []error{ErrWeak, ErrNoCertificate}},        // DSA parameters inherited
+		{"rfc4134", "4.7.bin", nil, 1, 0, []error{ErrWeak}},                          // subject key identifier
+		{"rfc4134", "4.10.bin", nil, 1, 0, []error{ErrWeak}},                         // receipt request
 		{"rfc4134", "4.11.bin", nil, 2, 0, nil},                                      // certificates and a CRL only
 		{"asn1crypto", "cms-signed.der", nil, 1, 0, []error{nil}},                    //
 		{"asn1crypto", "cms-signed.pem", nil, 1, 0, []error{nil}},                    //
@@ -155,8 +155,8 @@ func TestCorporaPKITS(t *testing.T) {
 		t.Fatalf("%d mails, %v", len(mails), err)
 	}
 	others := map[string]error{
-		"SignedValidDSASignaturesTest4.eml":       ErrUnsupported,
-		"SignedInvalidDSASignatureTest6.eml":      ErrUnsupported,
+		"SignedValidDSASignaturesTest4.eml":       ErrWeak,
+		"SignedInvalidDSASignatureTest6.eml":      ErrWeak,
 		"SignedValiddistributionPointTest4.eml":   ErrNoCertificate,
 		"SignedInvaliddistributionPointTest6.eml": ErrNoCertificate,
 	}

@@ -3,6 +3,8 @@ package cms
 import (
 	"bytes"
 	"crypto"
+	//lint:ignore SA1019 see dsa.go
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -81,6 +83,10 @@ func (v *verifier) checkKey(algorithm asn1.ObjectIdentifier) error {
 			return nil
 		}
 		return fmt.Errorf("%w elliptic curve", ErrUnsupported)
+	case *dsa.PublicKey:
+		if v.family == dsaFamily {
+			return v.checkDSA(k)
+		}
 	case ed25519.PublicKey:
 		if v.family == ed25519Family && len(k) == ed25519.PublicKeySize {
 			return nil
@@ -143,6 +149,8 @@ func (v *verifier) verifyDigest(sum, signature []byte) error {
 		return v.result(rsa.VerifyPKCS1v15(k, v.hash, sum, signature) == nil)
 	case *ecdsa.PublicKey:
 		return v.result(ecdsa.VerifyASN1(k, sum, signature))
+	case *dsa.PublicKey:
+		return v.result(verifyDSA(k, sum, signature))
 	}
 	// Ed25519 reads its message twice (RFC 8032), and ML-DSA cannot be given it in pieces: content would have to be held in memory.
 	return fmt.Errorf("%w: Ed25519 or ML-DSA without signed attributes", ErrUnsupported)

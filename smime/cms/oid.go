@@ -47,6 +47,7 @@ const (
 	rsaPKCS1
 	rsaPSS
 	ecdsaFamily
+	dsaFamily
 	ed25519Family
 	mldsaFamily
 )
@@ -69,6 +70,10 @@ var signatures = []struct {
 	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}, ecdsaFamily, crypto.SHA512},
 	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 1}, ecdsaFamily, crypto.SHA224},
 	{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}, ecdsaFamily, crypto.SHA1},
+	{asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}, dsaFamily, 0}, // the key's identifier, as some write it
+	{asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 3}, dsaFamily, crypto.SHA1},
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 1}, dsaFamily, crypto.SHA224},
+	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 2}, dsaFamily, crypto.SHA256},
 	// RFC 9688 section 3.
 	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 14}, rsaPKCS1, crypto.SHA3_256},
 	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 15}, rsaPKCS1, crypto.SHA3_384},

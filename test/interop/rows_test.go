@@ -135,7 +135,7 @@ func oldSignatures() []row {
 		signed("SHA-1", Signer{Who: "rsa", Digest: "SHA-1"}).found(cms.ErrWeak),
 		signed("SHA-1, PSS", Signer{Who: "rsa", Digest: "SHA-1", PSS: true}).found(cms.ErrWeak),
 		signed("RSA-1024", Signer{Who: "rsa1024", Digest: "SHA-256"}).found(cms.ErrWeak),
-		signed("DSA-1024", Signer{Who: "dsa", Digest: "SHA-256"}).found(cms.ErrUnsupported),
+		signed("DSA-1024", Signer{Who: "dsa", Digest: "SHA-256"}).found(cms.ErrWeak),
 		signed("MD5", Signer{Who: "rsa", Digest: "MD5"}).found(cms.ErrUnsupported),
 	}
 }
