@@ -19,6 +19,9 @@ import (
 // should.
 const maxAttempts = 4
 
+// maxRounds bounds the rounds of PBKDF2 of all attempts together: three recipients as most programs write them.
+const maxRounds = 2_000_000
+
 // decryption is an Enveloped being read.
 type decryption struct {
 	*object
@@ -75,15 +78,24 @@ func (d *decryption) read() (err error) {
 	return d.Leave()
 }
 
-// match finds who of the recipients we may be.
+// match finds who of the recipients we may be: those who are named first, as every password may be anybody's.
 func (d *decryption) match() {
+	var guesses []*attempt
+	rounds := 0
 	for i, info := range d.Recipients {
 		for k, key := range d.options.Keys {
-			if len(d.attempts) < maxAttempts && info.For(key) {
+			switch {
+			case !info.For(key):
+			case info.Kind != recipient.Password:
 				d.attempts = append(d.attempts, &attempt{info: i, key: k})
+			case rounds+info.Rounds() <= maxRounds:
+				rounds += info.Rounds()
+				guesses = append(guesses, &attempt{info: i, key: k})
 			}
 		}
 	}
+	d.attempts = append(d.attempts, guesses...)
+	d.attempts = d.attempts[:min(len(d.attempts), maxAttempts)]
 }
 
 // encryptedContentInfo enters an EncryptedContentInfo (RFC 5652 section 6.1). The content, nil if there is none, must be read
@@ -219,6 +231,7 @@ func (d *decryption) optional(t ber.Tag) error {
 
 // release finds the attempt that decrypted. Each takes its whole way first, and whatever is wrong gets the same answer.
 func (d *decryption) release() (*Enveloped, error) {
+	var released *attempt
 	for _, t := range d.attempts {
 		size, good, err := t.cipher.Finish(d.tag, d.aads, t.spool)
 		if err != nil {
@@ -229,14 +242,15 @@ func (d *decryption) release() (*Enveloped, error) {
 			checked := d.options.Check(io.NewSectionReader(t.spool, 0, size))
 			good = good && checked
 		}
-		if good && d.Content == nil {
+		if good && released == nil {
+			released = t
 			d.Content, d.Opened, d.Key = &Plaintext{t.spool, size}, t.info, t.key
-			t.spool = nil
 		}
 	}
-	if d.Content == nil {
+	if released == nil {
 		return nil, ErrDecrypt
 	}
+	released.spool = nil // the caller's from here on
 	return d.Enveloped, nil
 }
 

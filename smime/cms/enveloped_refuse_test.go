@@ -268,6 +268,51 @@ func TestSeveralAttempts(t *testing.T) {
 	}
 }
 
+// Passwords of others do not keep out who is named, and what they cost is bounded however many there are.
+func TestPasswordsComeLast(t *testing.T) {
+	to := []recipient.To{rsa2048().recipient()}
+	for n := range 6 {
+		to = append(to, recipient.To{Password: []byte{byte('a' + n)}, Rounds: 1 + n})
+	}
+	object := encrypted(t, mail, true, Encryption{To: to, Cipher: content.AES256CBC})
+	keys := []recipient.Key{{Password: []byte("f")}, rsa2048().opener()}
+	if e, _, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: keys}); err != nil || e.Key != 1 {
+		t.Errorf("beside six passwords: %v", err)
+	}
+	p := takeApart(t, encrypted(t, mail, true, Encryption{To: []recipient.To{{Password: []byte("x"), Rounds: 1_000_000}}, Cipher: content.AES256CBC}))
+	p.recipients = slices.Repeat(p.recipients, 100)
+	var s spools
+	e, err := ReadEnveloped(bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: []recipient.Key{{Password: []byte("x")}}, Spool: s.spool})
+	if err != nil || len(s) != maxRounds/1_000_000 {
+		t.Fatalf("a million rounds for each of a hundred: %d attempts, %v", len(s), err)
+	}
+	e.Content.Close()
+}
+
+// A spool that fails leaves nothing open, also behind an attempt that was good.
+func TestSpoolFailsLate(t *testing.T) {
+	right := p256().opener()
+	object := encrypted(t, mail, true, Encryption{
+		To: []recipient.To{p256().recipient()}, Cipher: content.ChaCha20Poly1305, Attributes: []Attribute{label}, // which are read again
+	})
+	var s spools
+	made := 0
+	e, err := ReadEnveloped(bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{right, right}, Spool: func() (Spool, error) {
+		spool, err := s.spool()
+		if made++; made == 2 {
+			return unreadable{spool}, err
+		}
+		return spool, err
+	}})
+	if e != nil || !errors.Is(err, io.ErrUnexpectedEOF) || len(s) != 2 || s.open() != 0 {
+		t.Errorf("%v, %v, %d of %d spools open", e, err, s.open(), len(s))
+	}
+}
+
+type unreadable struct{ Spool }
+
+func (unreadable) ReadAt([]byte, int64) (int, error) { return 0, io.ErrUnexpectedEOF }
+
 // A wrong key makes right padding one time in 256; then Check sees noise, and its answer counts.
 func TestCheck(t *testing.T) {
 	for _, cipher := range []content.Cipher{content.AES256CBC, content.AES256GCM} {

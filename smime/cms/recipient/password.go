@@ -125,6 +125,19 @@ func readPBKDF2(a pkix.AlgorithmIdentifier) (d derivePBKDF2, err error) {
 	return d, nil
 }
 
+// Rounds is how many rounds of PBKDF2 Unwrap takes for a Password, 0 if it takes none.
+func (i *Info) Rounds() int {
+	p, ok := i.way.(passworded)
+	if !ok {
+		return 0
+	}
+	d, err := readPBKDF2(p.derivation)
+	if err != nil {
+		return 0
+	}
+	return d.rounds
+}
+
 // passworded is the key of a PasswordRecipientInfo.
 type passworded struct {
 	derivation pkix.AlgorithmIdentifier // empty if absent
