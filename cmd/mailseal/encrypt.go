@@ -13,6 +13,7 @@ import (
 
 	"mailseal/internal/message"
 	"mailseal/internal/pki"
+	"mailseal/internal/spool"
 	"mailseal/smime"
 	"mailseal/smime/cms/content"
 	"mailseal/smime/cms/recipient"
@@ -47,29 +48,13 @@ Without flags every mail program reads it. The ciphers:
 				if o.To, err = recipients(env, to, *password, oaep.Transport); err != nil {
 					return err
 				}
-				return encrypt(env, o)
+				return protect(env, func(m *message.Message, s *spool.Store) ([]message.Edit, error) {
+					o.Spool = s
+					return smime.Encrypt(m, o)
+				})
 			}
 		},
 	}
-}
-
-func encrypt(env Env, o smime.EncryptOptions) error {
-	store, err := newSpool()
-	if err != nil {
-		return err
-	}
-	m, err := readMail(env.Stdin, store)
-	if err != nil {
-		return err
-	}
-	defer m.Body.Close()
-	o.Spool = store
-	edits, err := smime.Encrypt(m, o)
-	if err != nil {
-		return fail(protectStatus(err), err)
-	}
-	defer message.Verdict{Edits: edits}.Close()
-	return writeMail(env.Stdout, m, edits)
 }
 
 // recipients reads who may open the mail.

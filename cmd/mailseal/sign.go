@@ -7,6 +7,7 @@ import (
 	"flag"
 
 	"mailseal/internal/message"
+	"mailseal/internal/spool"
 	"mailseal/smime"
 )
 
@@ -61,6 +62,14 @@ func sign(env Env, identities []string, phrase string, o smime.SignOptions) erro
 			o.Also = append(o.Also, id)
 		}
 	}
+	return protect(env, func(m *message.Message, s *spool.Store) ([]message.Edit, error) {
+		o.Spool = s
+		return smime.Sign(m, o)
+	})
+}
+
+// protect writes the mail on standard input as f makes it.
+func protect(env Env, f func(*message.Message, *spool.Store) ([]message.Edit, error)) error {
 	store, err := newSpool()
 	if err != nil {
 		return err
@@ -70,8 +79,7 @@ func sign(env Env, identities []string, phrase string, o smime.SignOptions) erro
 		return err
 	}
 	defer m.Body.Close()
-	o.Spool = store
-	edits, err := smime.Sign(m, o)
+	edits, err := f(m, store)
 	if err != nil {
 		return fail(protectStatus(err), err)
 	}
