@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sort"
 	"strings"
 	"testing"
 
@@ -336,6 +337,29 @@ func TestLayers(t *testing.T) {
 				checkOpened(t, m, back)
 			}
 		})
+	}
+}
+
+// What may be decompressed is bounded for all layers together: each alone may be large.
+func TestLayersInflateTogether(t *testing.T) {
+	p := testpki.NewAt(t, fixed)
+	h := bob(p)
+	needed := func(m *message.Message) int64 {
+		m = encryptWith(t, m, smime.EncryptOptions{To: []recipient.To{h.to}, Spool: newSpool(t)})
+		return int64(sort.Search(1<<16, func(n int) bool {
+			edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{
+				Keys: []recipient.Key{h.key}, Spool: newSpool(t), CMS: cms.Limits{Inflated: int64(n) + 1},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			message.Verdict{Edits: edits}.Close()
+			return opened.Rest == nil
+		}))
+	}
+	once := compress(t, read(t, newSpool(t), "From: alice@corp.example\n\n"+strings.Repeat("The same again.\n", 100)))
+	if single, double := needed(once), needed(compress(t, once)); double < single+once.Body.Size() {
+		t.Errorf("%d octets are enough for two layers of which one takes %d and the other %d", double, single, once.Body.Size())
 	}
 }
 

@@ -87,6 +87,7 @@ func (d *opening) unpack(root *message.Part) error {
 	var err error
 	if d.kind == Compressed {
 		_, err = cms.ReadCompressed(root.Decode(w), o)
+		d.CMS = d.CMS.Inflate(file.Size())
 	} else {
 		what = "signed content"
 		_, err = cms.ReadSignedData(root.Decode(w), o)

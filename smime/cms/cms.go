@@ -96,6 +96,14 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
+// Inflate returns the limits of what else there may be in a mail of which n octets were decompressed already: the bound is for all its
+// layers together.
+func (l Limits) Inflate(n int64) Limits {
+	l = l.orDefault()
+	l.Inflated = max(1, l.Inflated-n)
+	return l
+}
+
 // ReadOptions say where content goes and how much may be read.
 type ReadOptions struct {
 	Content io.Writer // gets the eContent as it streams; nil discards it
