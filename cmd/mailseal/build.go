@@ -118,7 +118,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 		Identities:     keystore.NewIdentities(p.identities),
 		Anchors:        trust.NewAnchors(p.anchors),
 		Spool:          store,
-		Sign:           smime.SignOptions{Format: format, Digest: c.SMIME.Digest, PSS: c.SMIME.PSS},
+		Sign:           smime.SignOptions{Format: format, Digest: c.SMIME.Digest, PSS: c.SMIME.PSS, Protect: c.SMIME.HeaderProtection},
 		EarlierMilters: c.Milter.EarlierMilters,
 		OnError:        c.Milter.OnError,
 		Log:            log,

@@ -144,6 +144,13 @@ func (r *running) end() error {
 // returns the code of the answer and the value of the new Content-Type.
 func mail(t *testing.T, socket string) (answer byte, contentType string) {
 	t.Helper()
+	answer, contentType, _ = inSession(t, socket)
+	return answer, contentType
+}
+
+// inSession is mail that returns the new body too.
+func inSession(t *testing.T, socket string) (answer byte, contentType, body string) {
+	t.Helper()
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -191,9 +198,11 @@ func mail(t *testing.T, socket string) (answer byte, contentType string) {
 			if f := strings.Split(string(data[4:]), "\x00"); strings.EqualFold(f[0], "Content-Type") {
 				contentType = f[1]
 			}
+		case 'b':
+			body += string(data)
 		case 'a', 'c', 'd', 'r', 't', 'y':
 			send('Q', "")
-			return code, contentType
+			return code, contentType, body
 		}
 	}
 }
@@ -236,6 +245,34 @@ func TestMilter(t *testing.T) {
 	}
 	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// TestHeaderProtection: what is signed with the content is chosen by the
+// configuration, and by a new one from the next mail on.
+func TestHeaderProtection(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	name := house(t)
+	socket := filepath.Join(filepath.Dir(name), "milter.sock")
+	r := start(t, name, nil)
+	r.log.await("listening", socket)
+	was := `trust = ["ca.pem"]`
+	for _, word := range []string{"", "signed", "hide-subject", "off"} {
+		if word != "" {
+			now := "trust = [\"ca.pem\"]\nheader_protection = \"" + word + `"`
+			rewrite(t, name, was, now)
+			was = now
+			r.again <- syscall.SIGHUP
+			r.log.await("reloaded")
+		}
+		protects := word == "signed" || word == "hide-subject"
+		_, ct, body := inSession(t, socket)
+		if !strings.Contains(ct, "multipart/signed") || strings.Contains(body, "\r\nSubject: hello\r\n") != protects || strings.Contains(body, "hp=") != protects {
+			t.Errorf("header_protection %q: Content-Type %q, body\n%s", word, ct, body)
+		}
+	}
+	if err := r.end(); err != nil {
+		t.Errorf("run: %v", err)
 	}
 }
 

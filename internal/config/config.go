@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"mailseal/internal/message"
+	"mailseal/smime"
 )
 
 // A Config is a configuration file, checked. Paths are absolute.
@@ -74,6 +75,8 @@ type SMIME struct {
 	Opaque     bool        // key format: detached or opaque
 	Digest     crypto.Hash // 0: by the key of the identity
 	PSS        bool
+	// HeaderProtection says which header fields are signed with the content.
+	HeaderProtection smime.HeaderProtection
 }
 
 // Metrics says where Prometheus finds them.

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"mailseal/internal/message"
+	"mailseal/smime"
 )
 
 var update = flag.Bool("update", false, "write the expected messages of testdata/bad anew")
@@ -80,7 +81,7 @@ func TestGood(t *testing.T) {
 		},
 		SMIME: SMIME{
 			Identities: dir + "/keys", Trust: []string{dir + "/ca.pem", "/etc/ssl/mail"},
-			Sign: false, Opaque: true, Digest: crypto.SHA512, PSS: true,
+			Sign: false, Opaque: true, Digest: crypto.SHA512, PSS: true, HeaderProtection: smime.HideSubject,
 		},
 		Logins: map[string][]string{
 			"anna":             {"anna@example.jp", "sales@example.jp"},

@@ -17,6 +17,7 @@ import (
 	"mailseal/internal/mailaddr"
 	"mailseal/internal/message"
 	"mailseal/milter"
+	"mailseal/smime"
 )
 
 // A spec is what is to be known of one key.
@@ -53,6 +54,8 @@ var keys = map[string]spec{
 	"smime.digest":     {set: func(v value) { word(v, &v.d.c.SMIME.Digest, digests) }},
 	"smime.pss":        {set: func(v value) { v.boolean(&v.d.c.SMIME.PSS) }},
 
+	"smime.header_protection": {set: func(v value) { word(v, &v.d.c.SMIME.HeaderProtection, headerProtections) }},
+
 	"logins": {set: logins, table: true},
 
 	"metrics.listen":       {set: metricsListen},
@@ -84,8 +87,11 @@ var (
 	onError = []option[message.Action]{
 		{"accept", message.Accept}, {"reject", message.Reject}, {"tempfail", message.Defer}, {"quarantine", message.Quarantine},
 	}
-	formats = []option[bool]{{"detached", false}, {"opaque", true}}
-	digests = []option[crypto.Hash]{{"auto", 0}, {"sha256", crypto.SHA256}, {"sha384", crypto.SHA384}, {"sha512", crypto.SHA512}}
+	formats           = []option[bool]{{"detached", false}, {"opaque", true}}
+	digests           = []option[crypto.Hash]{{"auto", 0}, {"sha256", crypto.SHA256}, {"sha384", crypto.SHA384}, {"sha512", crypto.SHA512}}
+	headerProtections = []option[smime.HeaderProtection]{
+		{"off", smime.HeadersOff}, {"signed", smime.HeadersSigned}, {"hide-subject", smime.HideSubject},
+	}
 	targets = []option[bool]{{"stderr", false}, {"syslog", true}}
 	levels  = []option[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},

@@ -134,6 +134,37 @@ func TestSignThenVerify(t *testing.T) {
 	b.logged("smime=fail", "verify=FAIL", `reason="content was changed after it was signed"`)
 }
 
+// TestHeaderProtection: header fields go under the signature. Nothing is hidden
+// of a mail that everybody can read.
+func TestHeaderProtection(t *testing.T) {
+	for p, protects := range map[smime.HeaderProtection]bool{smime.HeadersOff: false, smime.HeadersSigned: true, smime.HideSubject: true} {
+		b := newBench(t)
+		b.conf.Sign.Protect = p
+		signed, _ := b.handle(plain, inside)
+		b.logged("signed")
+		header, body, _ := strings.Cut(signed, "\n\n")
+		if !strings.Contains(header, "\nSubject: secret words\n") {
+			t.Errorf("%v: the header has lost its subject:\n%s", p, header)
+		}
+		if strings.Contains(body, "\nSubject: secret words\n") != protects || strings.Contains(body, "hp=") != protects {
+			t.Errorf("%v: signed:\n%s", p, body)
+		}
+		got, _ := b.handle(signed, outside)
+		b.logged("smime=pass")
+		if !strings.HasSuffix(got, signed) {
+			t.Errorf("%v: delivered:\n%s", p, got)
+		}
+	}
+
+	b := newBench(t)
+	b.conf.Sign.Protect = smime.HeadersSigned
+	pgp := strings.Replace(plain, "\n\n", "\nContent-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=x\n\n", 1) + "--x\n\nGood day.\n--x\n\nsignature\n--x--\n"
+	if got, v := b.handle(pgp, inside); v.Action != message.Accept || got != pgp {
+		t.Errorf("%v, with a PGP signature:\n%s", v.Action, got)
+	}
+	b.logged("passed", "header fields cannot be protected")
+}
+
 func TestInbound(t *testing.T) {
 	b := newBench(t)
 	sign := func(id pki.Identity, mail string) string {
