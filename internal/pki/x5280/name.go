@@ -19,6 +19,7 @@ type Name struct {
 	Raw []byte
 	// rdns are in the form in which they are compared, each by itself.
 	rdns []string
+	key  string
 	// Mails are its emailAddress attributes.
 	Mails []string
 }
@@ -27,16 +28,10 @@ type Name struct {
 func (n Name) Empty() bool { return len(n.rdns) == 0 }
 
 // Equal is the comparison of RFC 5280 section 7.1.
-func (n Name) Equal(m Name) bool { return slices.Equal(n.rdns, m.rdns) }
+func (n Name) Equal(m Name) bool { return n.key == m.key }
 
 // Key is the same for names that are equal, and only for those.
-func (n Name) Key() string {
-	var b strings.Builder
-	for _, r := range n.rdns {
-		writePart(&b, r)
-	}
-	return b.String()
-}
+func (n Name) Key() string { return n.key }
 
 // Within reports whether a name is the base or below it (section 4.2.1.10).
 func (n Name) Within(base Name) bool {
@@ -78,6 +73,11 @@ func readName(element cryptobyte.String) (n Name, ok bool) {
 		slices.Sort(parts) // a SET
 		n.rdns = append(n.rdns, strings.Join(parts, ""))
 	}
+	var b strings.Builder
+	for _, r := range n.rdns {
+		writePart(&b, r)
+	}
+	n.key = b.String()
 	return n, true
 }
 

@@ -44,7 +44,13 @@ func sign(s steps) (issued []*forge.Issued) {
 	return issued
 }
 
-func readAll(t testing.TB, issued []*forge.Issued) (all []*x5280.Certificate) {
+// A failer is a test, or one run of a law.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+func readAll(t failer, issued []*forge.Issued) (all []*x5280.Certificate) {
 	t.Helper()
 	for _, i := range issued {
 		all = append(all, parse(t, i.DER))

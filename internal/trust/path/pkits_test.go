@@ -33,7 +33,7 @@ func pkits(t testing.TB) string {
 	return dir
 }
 
-func parse(t testing.TB, der []byte) *x5280.Certificate {
+func parse(t failer, der []byte) *x5280.Certificate {
 	t.Helper()
 	c, err := x5280.Parse(der)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	maxDepth    = 16  // certificates of a path
 	maxVisits   = 500 // certificates from which a search went on up, for a signer
 	maxAttempts = 50  // paths to an anchor that were validated, for a signer
-	mailWork    = 50 * time.Millisecond
+	mailWork    = 20 * time.Millisecond
 	signerWork  = 10 * time.Millisecond
 	maxSigners  = 16 // who get signerWork
 )
@@ -30,14 +30,7 @@ type Store struct {
 // names are certificates by subject.
 type names map[string][]*x5280.Certificate
 
-func (n names) add(c *x5280.Certificate) bool {
-	key := c.Subject.Key()
-	if slices.ContainsFunc(n[key], c.Equal) {
-		return false
-	}
-	n[key] = append(n[key], c)
-	return true
-}
+func (n names) add(c *x5280.Certificate) { n[c.Subject.Key()] = append(n[c.Subject.Key()], c) }
 
 func (n names) has(c *x5280.Certificate) bool {
 	return slices.ContainsFunc(n[c.Subject.Key()], c.Equal)
@@ -74,11 +67,14 @@ func (s *Store) Among(extra []*x5280.Certificate, o Options) *Search {
 		work: mailWork, signers: maxSigners, steps: maxSteps,
 	}
 	below := map[string][]*x5280.Certificate{} // by issuer
+	seen := map[string]bool{}
 	for _, c := range extra {
-		if !s.anchors.has(c) && f.others.add(c) {
-			key := c.Issuer.Key()
-			below[key] = append(below[key], c)
+		if seen[string(c.X509.Raw)] || s.anchors.has(c) {
+			continue
 		}
+		seen[string(c.X509.Raw)] = true
+		f.others.add(c)
+		below[c.Issuer.Key()] = append(below[c.Issuer.Key()], c)
 	}
 	var queue []string
 	for key := range s.anchors {
