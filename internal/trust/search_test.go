@@ -16,6 +16,7 @@ import (
 
 	"filippo.io/mldsa"
 
+	"mailseal/internal/testpki"
 	"mailseal/internal/x509key"
 )
 
@@ -197,4 +198,36 @@ func BenchmarkSigners(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Who brings a copy of the anchor along, with its name and key but without what binds it, gets nowhere: nobody has signed
+// the copy.
+func TestAnchorsTwin(t *testing.T) {
+	for name, bound := range map[string]func(*x509.Certificate){
+		"nothing":          func(*x509.Certificate) {},
+		"name constraints": func(c *x509.Certificate) { c.PermittedEmailAddresses = []string{"other.example"} },
+		"path length":      func(c *x509.Certificate) { c.MaxPathLenZero = true },
+		"purpose":          func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} },
+		"validity":         func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Hour) },
+	} {
+		for _, key := range []crypto.Signer{mldsaKey(t, mldsa.MLDSA44()), mint(t, "x", nil, ca).key} {
+			root := mintKey(t, "root", nil, key, func(c *x509.Certificate) { ca(c); bound(c) })
+			stranger := mint(t, "root", nil, ca)
+			twin, err := testpki.Certificate(&x509.Certificate{
+				SerialNumber: root.cert.SerialNumber, Subject: root.cert.Subject, BasicConstraintsValid: true, IsCA: true,
+				NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0),
+			}, stranger.cert, key.Public(), stranger.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sub := mint(t, "sub", root, ca)
+			leaf := mint(t, "alice", sub, user)
+			for _, extra := range [][]*x509.Certificate{{sub.cert}, {sub.cert, twin}, {twin, stranger.cert, sub.cert}} {
+				path, err := NewAnchors([]*x509.Certificate{root.cert}).Path(leaf.cert, extra, now)
+				if (err == nil) != (name == "nothing") {
+					t.Errorf("bound by %s, %d beside: path of %d, %v", name, len(extra), len(path), err)
+				}
+			}
+		}
+	}
 }
