@@ -63,6 +63,7 @@ func (d *base64Reader) Read(p []byte) (int, error) {
 			continue
 		}
 		if d.finish != nil {
+			d.release() // padding ends the content before the source does
 			break
 		}
 		if len(d.rest) == 0 && !d.fill() {

@@ -43,9 +43,13 @@ func TestDecodeBase64(t *testing.T) {
 		{"NUL", "aGVs\x00bG8g", "hel", "base64 at byte 4: the character '\\x00' is not of it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := io.ReadAll(decoder("base64", tt.content))
+			r := decoder("base64", tt.content)
+			got, err := io.ReadAll(r)
 			if string(got) != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if r.(*base64Reader).buf != nil {
+				t.Error("the buffer is kept")
 			}
 			var de *DecodeError
 			switch {

@@ -42,11 +42,18 @@ func (s *source) fill() bool {
 			return true
 		}
 	}
-	if s.buf != nil && s.err != nil && len(s.rest) == 0 {
+	if s.err != nil && len(s.rest) == 0 {
+		s.release()
+	}
+	return false
+}
+
+// release gives the buffer back, where nothing of it is needed any more.
+func (s *source) release() {
+	if s.buf != nil {
 		buffers.Put(s.buf)
 		s.buf, s.rest = nil, nil
 	}
-	return false
 }
 
 // ended reports whether there is nothing to come behind rest.
