@@ -48,6 +48,11 @@ func parseTyped(value string) (word string, values map[string]string, problem st
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
+// maxParams bounds the parameters of one field. A file name in so many pieces
+// (RFC 2231 section 3) has some 60,000 characters; who sends more wants to see
+// us work, as every one costs us more than it does to write.
+const maxParams = 1000
+
 // params collects parameters.
 type params struct {
 	values   map[string]string // by lower-case name; before join with RFC 2231's marks
@@ -57,7 +62,13 @@ type params struct {
 }
 
 func (p *params) parse(s *cursor) {
-	for !s.done() {
+	for n := 0; !s.done(); {
+		if n == maxParams {
+			p.complain("too many parameters")
+			p.unclear = true // another may be among the rest
+			return
+		}
+		n++
 		if !s.take(';') {
 			p.complain("more than a type")
 			if !p.skip(s) {
@@ -83,7 +94,7 @@ func (p *params) parse(s *cursor) {
 		value, ok := s.value()
 		s.blanks()
 		if !ok || !s.done() && s.peek() != ';' {
-			p.spoil(name, "parameter "+short(name)+" not quoted as it should be")
+			p.spoilNamed(name, "not quoted as it should be")
 			if !p.skip(s) {
 				return
 			}
@@ -99,7 +110,20 @@ func (p *params) complain(problem string) {
 	}
 }
 
-// spoil complains about the named parameter.
+// complainNamed names the parameter. Only the first name is quoted, as there may
+// be thousands.
+func (p *params) complainNamed(name, problem string) {
+	if p.problem == "" {
+		p.problem = "parameter " + short(name) + " " + problem
+	}
+}
+
+func (p *params) spoilNamed(name, problem string) {
+	p.complainNamed(name, problem)
+	p.spoil(name, problem)
+}
+
+// spoil complains about a parameter, after which a boundary may not be certain.
 func (p *params) spoil(name, problem string) {
 	p.complain(problem)
 	if base, _, _ := strings.Cut(name, "*"); base == "boundary" {
@@ -141,9 +165,9 @@ func (p *params) add(name, value string) {
 		p.values[name] = value
 		p.extended = p.extended || strings.Contains(name, "*")
 	} else if old == value {
-		p.complain("parameter " + short(name) + " twice")
+		p.complainNamed(name, "twice")
 	} else {
-		p.spoil(name, "parameter "+short(name)+" twice")
+		p.spoilNamed(name, "twice")
 	}
 }
 
@@ -178,7 +202,7 @@ func (p *params) join() {
 		// be two boundaries to choose from.
 		_, plain := joined[name]
 		if extended[name] || plain && name == "boundary" {
-			p.spoil(name, "parameter "+short(name)+" twice")
+			p.spoilNamed(name, "twice")
 		}
 		joined[name], extended[name] = value, true
 	}

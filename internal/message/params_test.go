@@ -1,6 +1,7 @@
 package message
 
 import (
+	"fmt"
 	"mime"
 	"strings"
 	"testing"
@@ -92,6 +93,42 @@ func TestParseTyped(t *testing.T) {
 		}
 		if !strings.Contains(problem, tt.problem) || tt.problem == "" && problem != "" {
 			t.Errorf("%s: problem %q, want %q", tt.value, problem, tt.problem)
+		}
+	}
+}
+
+// TestTooManyParameters: the first thousand are read, and what the rest say is
+// in doubt.
+func TestTooManyParameters(t *testing.T) {
+	numbered := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "; x%d=y", i)
+		}
+		return b.String()
+	}
+	const most = 1000
+	for _, tt := range []struct {
+		name, value string
+		params      int
+		boundary    string
+		problem     string
+	}{
+		{"as many as there may be", "; boundary=a" + numbered(most-1), most, "a", ""},
+		{"and a semicolon behind them", "; boundary=a" + numbered(most-1) + "; ;;", most - 1, "", "too many parameters"},
+		{"one more", "; boundary=a" + numbered(most), most - 1, "", "too many parameters"},
+		{"another boundary among the rest", "; boundary=a" + numbered(most) + "; boundary=b", most - 1, "", "too many parameters"},
+		{"repeated ones", "; boundary=a" + strings.Repeat("; x=y", most), 1, "", `parameter "x" twice`},
+		{"those without a value", "; boundary=a" + strings.Repeat("; x", most), 0, "", "a parameter without a value"},
+		{"empty ones", "; boundary=a" + strings.Repeat(";", most), 0, "", "too many parameters"},
+		{"a name in pieces", "; boundary=a; name*0=x" + strings.ReplaceAll(numbered(most), "; x", "; name*"), 1, "", "name"},
+	} {
+		word, params, problem := parseTyped("multipart/mixed" + tt.value)
+		if word != "multipart/mixed" || len(params) != tt.params || params["boundary"] != tt.boundary {
+			t.Errorf("%s: %q with %d parameters, boundary %q", tt.name, word, len(params), params["boundary"])
+		}
+		if !strings.Contains(problem, tt.problem) || tt.problem == "" && problem != "" {
+			t.Errorf("%s: problem %q, want %q", tt.name, problem, tt.problem)
 		}
 	}
 }
