@@ -24,9 +24,9 @@ const (
 type Rival struct {
 	Name string
 	Do   func()
-	// Start is nil, unless Do runs another process: then it starts one that does
-	// next to nothing. The least that this took is taken off the least that Do
-	// took: what disturbs a process only adds to it.
+	// Start is nil, unless Do runs another process: then it runs one that does
+	// everything but what is of interest. The least that this took is taken off
+	// the least that Do took: what disturbs a process only adds to it.
 	Start func()
 }
 

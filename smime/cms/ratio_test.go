@@ -38,9 +38,10 @@ func BenchmarkRatio(b *testing.B) {
 				}
 			},
 		}
-		outside, inside := detached(b, content, id.signer()), opaque(b, content, id.signer())
-		pieces := streamed(content, inside, 4096)
 		r := newRivals(b, content)
+		outside := r.file("outside", func(content []byte) []byte { return detached(b, content, id.signer()) })
+		inside := r.file("inside", func(content []byte) []byte { return opaque(b, content, id.signer()) })
+		pieces := r.file("pieces", func(content []byte) []byte { return streamed(content, opaque(b, content, id.signer()), 4096) })
 		for _, op := range []struct {
 			name, floor string
 			run         func()
