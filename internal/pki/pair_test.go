@@ -6,6 +6,8 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +68,40 @@ func TestDecryptingPairs(t *testing.T) {
 	}
 }
 
+// TestX25519Encrypted: a key that cannot sign is encrypted as any other.
+func TestX25519Encrypted(t *testing.T) {
+	cert, key := carlos(t)
+	bare, _ := pem.Decode(key)
+	plain := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(plain, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	forms := map[string][]byte{"ours": block("ENCRYPTED PRIVATE KEY", encrypted(t, bare.Bytes, "geheim"))}
+	for name, options := range map[string][]string{"openssl, PBKDF2": {"-v2", "aes256"}, "openssl, scrypt": {"-scrypt"}} {
+		out := filepath.Join(t.TempDir(), "encrypted.pem")
+		openssl(t, append([]string{"pkcs8", "-topk8", "-in", plain, "-out", out, "-passout", "pass:geheim"}, options...)...)
+		b, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms[name] = b
+	}
+	for name, form := range forms {
+		data := append(form, cert...)
+		id, err := ParseIdentity(data, []byte("geheim"))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, ok := id.Pairs[0].Key.(*ecdh.PrivateKey); !ok {
+			t.Errorf("%s: key of type %T", name, id.Pairs[0].Key)
+		}
+		if _, err := ParseIdentity(data, []byte("falsch")); !errors.Is(err, ErrPassphrase) {
+			t.Errorf("%s: wrong passphrase: %v", name, err)
+		}
+	}
+}
+
 // TestMLKEM reads the examples of RFC 9935.
 func TestMLKEM(t *testing.T) {
 	dir := filepath.Join(corpus(t, "lamps-pqc-mlkem-cert"), "example")
@@ -78,13 +114,21 @@ func TestMLKEM(t *testing.T) {
 	}
 	for _, set := range []string{"ML-KEM-768", "ML-KEM-1024"} {
 		for _, form := range []string{"seed", "both"} {
-			id, err := ParseIdentity(bytes.Join([][]byte{file(set + "-" + form + ".priv"), file(set + ".crt")}, []byte("\n")), nil)
-			if err != nil {
-				t.Errorf("%s, %s: %v", set, form, err)
-				continue
-			}
-			if _, ok := id.Pairs[0].Key.(crypto.Decapsulator); !ok || id.Key != nil {
-				t.Errorf("%s, %s: key of type %T", set, form, id.Pairs[0].Key)
+			key := file(set + "-" + form + ".priv")
+			bare, _ := pem.Decode(key)
+			for name, key := range map[string][]byte{"plain": key, "encrypted": block("ENCRYPTED PRIVATE KEY", encrypted(t, bare.Bytes, "geheim"))} {
+				data := bytes.Join([][]byte{key, file(set + ".crt")}, []byte("\n"))
+				id, err := ParseIdentity(data, []byte("geheim"))
+				if err != nil {
+					t.Errorf("%s, %s, %s: %v", set, form, name, err)
+					continue
+				}
+				if _, ok := id.Pairs[0].Key.(crypto.Decapsulator); !ok || id.Key != nil {
+					t.Errorf("%s, %s, %s: key of type %T", set, form, name, id.Pairs[0].Key)
+				}
+				if _, err := ParseIdentity(data, []byte("falsch")); name == "encrypted" && !errors.Is(err, ErrPassphrase) {
+					t.Errorf("%s, %s: wrong passphrase: %v", set, form, err)
+				}
 			}
 		}
 		_, err := ParseIdentity(append(file(set+"-expanded.priv"), file(set+".crt")...), nil)
