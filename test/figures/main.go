@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"mailseal/test/report"
 )
@@ -45,16 +46,9 @@ func exit(err error) {
 }
 
 func run(rounds int, benchtime, out string) error {
-	all := make([]results, len(suites))
-	for i := range rounds {
-		for j, s := range suites {
-			fmt.Fprintf(os.Stderr, "figures: %s, round %d of %d\n", s.pkg, i+1, rounds)
-			text, err := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkRatio$", "-benchtime", benchtime, s.pkg).CombinedOutput()
-			if err != nil {
-				return fmt.Errorf("%s: %w\n%s", s.pkg, err, text)
-			}
-			all[j].read(string(text))
-		}
+	all, err := benchmarks(rounds, benchtime)
+	if err != nil {
+		return err
 	}
 	fmt.Fprintln(os.Stderr, "figures: memory")
 	peaks, err := memory(mailSize)
@@ -74,4 +68,34 @@ func run(rounds int, benchtime, out string) error {
 		return err
 	}
 	return marks.Renew(out, table.String())
+}
+
+// benchmarks builds all suites, so that what changes meanwhile does not matter,
+// and runs them by turns.
+func benchmarks(rounds int, benchtime string) ([]results, error) {
+	dir, err := os.MkdirTemp("", "figures")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	binary := func(i int) string { return filepath.Join(dir, fmt.Sprintf("%d.test", i)) }
+	for i, s := range suites {
+		if text, err := exec.Command("go", "test", "-c", "-o", binary(i), s.pkg).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", s.pkg, err, text)
+		}
+	}
+	all := make([]results, len(suites))
+	for round := range rounds {
+		for i, s := range suites {
+			fmt.Fprintf(os.Stderr, "figures: %s, round %d of %d\n", s.pkg, round+1, rounds)
+			cmd := exec.Command(binary(i), "-test.run", "^$", "-test.bench", "^BenchmarkRatio$", "-test.benchtime", benchtime)
+			cmd.Dir = s.pkg
+			text, err := cmd.CombinedOutput()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w\n%s", s.pkg, err, text)
+			}
+			all[i].read(string(text))
+		}
+	}
+	return all, nil
 }
