@@ -1,11 +1,11 @@
 // Package keywrap encrypts one key with another: AES Key Wrap, by which every key
-// agreement and encapsulation of CMS ends.
+// agreement and encapsulation of CMS ends, and Triple DES key wrap, which is read only.
 //
 // Whether an unwrapped key is the right one is not for the sender of a mail to
 // learn, so Unwrap has the shape of rsa.DecryptPKCS1v15SessionKey: it fills a key
 // that is random already, or leaves it, and says nothing.
 //
-// RFC 3394 section 2.2, RFC 3565 section 2.3.
+// RFC 3394 section 2.2, RFC 3565 section 2.3, RFC 3217 section 3.
 package keywrap
 
 import (
@@ -25,7 +25,7 @@ const initial = 0xA6A6A6A6A6A6A6A6
 const maxKey = 1024
 
 // ErrSize is a key that has no whole number of 64-bit blocks, or fewer than two, or is not what was asked for.
-var ErrSize = errors.New("key has a wrong size for AES key wrap")
+var ErrSize = errors.New("key has a wrong size for key wrap")
 
 func fits(n int) bool { return n >= 16 && n <= maxKey && n%8 == 0 }
 

@@ -181,7 +181,7 @@ func (a agreed) open(k Key, n int, cek []byte) error {
 	if !ok {
 		return fmt.Errorf("%w: key agreement without key wrap", ErrUnsupported)
 	}
-	size, err := wrapSize(wrap)
+	unwrap, size, err := unwrapping(wrap)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (a agreed) open(k Key, n int, cek []byte) error {
 		if err != nil {
 			return nil
 		}
-		_ = keywrap.Unwrap(kek, a.keys[n], cek) // its errors are of sizes only
+		_ = unwrap(kek, a.keys[n], cek) // its errors are of sizes only
 	}
 	return nil
 }

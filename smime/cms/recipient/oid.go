@@ -5,6 +5,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+
+	"mailseal/smime/cms/keywrap"
 )
 
 var (
@@ -15,6 +17,8 @@ var (
 
 	oidEC     = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
 	oidX25519 = asn1.ObjectIdentifier{1, 3, 101, 110}
+
+	oidDESWrap = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 3, 6}
 
 	oidKEMRecipient = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 13, 3}
 	oidHKDFSHA256   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 3, 28}
@@ -104,6 +108,16 @@ func wrapSize(a pkix.AlgorithmIdentifier) (int, error) {
 		}
 	}
 	return 0, unsupported(a.Algorithm)
+}
+
+// unwrapping returns how a unwraps what a key agreement wrapped, and the size of the key-encryption key: by AES, or by Triple
+// DES (RFC 3217), which OpenSSL 3.0 still takes where the content has it.
+func unwrapping(a pkix.AlgorithmIdentifier) (unwrap func(kek, wrapped, key []byte) error, size int, err error) {
+	if a.Algorithm.Equal(oidDESWrap) {
+		return keywrap.UnwrapDES, keywrap.DESKey, nil
+	}
+	size, err = wrapSize(a)
+	return keywrap.Unwrap, size, err
 }
 
 // wrapOf returns the AES key wrap for a content-encryption key of cekLen octets.

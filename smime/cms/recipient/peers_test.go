@@ -98,7 +98,7 @@ func TestOpenSSL(t *testing.T) {
 		{"P-521, SHA-512", p521, "-keyopt ecdh_kdf_md:sha512", Transport{}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for cipher, size := range map[string]int{"-aes-128-cbc": 16, "-aes-192-cbc": 24, "-aes-256-cbc": 32} {
+			for cipher, size := range map[string]int{"-aes-128-cbc": 16, "-aes-192-cbc": 24, "-aes-256-cbc": 32, "-des3": 24} {
 				arguments := []string{"cms", "-encrypt", "-binary", "-outform", "DER", cipher}
 				recipient := append([]string{"-recip", test.peer.cert}, strings.Fields(test.options)...)
 				if strings.HasPrefix(test.options, "-keyid") {
@@ -117,6 +117,35 @@ func TestOpenSSL(t *testing.T) {
 				t.Errorf("openssl read %q", got)
 			}
 		})
+	}
+}
+
+// TestTripleDESWrap: openssl wraps with the cipher of the content. Whatever a forger makes of that there is a random key and no
+// error.
+func TestTripleDESWrap(t *testing.T) {
+	bob := newPeer(t, "Bob", must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))
+	e := parseEnveloped(t, openssl(t, []byte(content), "cms", "-encrypt", "-binary", "-outform", "DER", "-des3", "-recip", bob.cert))
+	good := e.infos[0]
+	if !bytes.Contains(good, oid(oidDESWrap)) {
+		t.Fatalf("openssl has wrapped by something else: %x", good)
+	}
+	cek := must(must(Parse(good)).Unwrap(bob.Key, 24))
+	if got := e.decrypt(t, cek); string(got) != content {
+		t.Fatalf("read %q", got)
+	}
+	broken := bytes.Clone(good)
+	broken[len(broken)-1] ^= 1
+	for name, c := range map[string]struct {
+		info []byte
+		key  Key
+		size int
+	}{"broken": {broken, bob.Key, 24}, "wrong key": {good, stranger(bob.Key), 24}, "a key of AES": {good, bob.Key, 32}, "a short one": {good, bob.Key, 16}} {
+		i := must(Parse(c.info))
+		a, errA := i.Unwrap(c.key, c.size)
+		b, errB := i.Unwrap(c.key, c.size)
+		if errA != nil || errB != nil || len(a) != c.size || bytes.Equal(a, b) || bytes.HasPrefix(cek, a[:8]) {
+			t.Errorf("%s: got %x, %v and %x, %v", name, a, errA, b, errB)
+		}
 	}
 }
 
