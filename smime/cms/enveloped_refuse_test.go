@@ -216,6 +216,9 @@ func TestUniformFailure(t *testing.T) {
 				f(p)
 				var s spools
 				_, err := ReadEnveloped(bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: keys, Spool: s.spool, Check: beginsLikeMail})
+				if err == nil && how == "changed end" && !cipher.Authenticated() {
+					continue // the last octet of a random block is 1 one time in 256, which is padding
+				}
 				if err != ErrDecrypt {
 					t.Errorf("%v, %s, %s: %v", cipher, what, how, err)
 					continue
