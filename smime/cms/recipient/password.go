@@ -20,7 +20,7 @@ import (
 	"mailseal/smime/cms/syntax"
 )
 
-// Rounds of PBKDF2: what we write, and the most that a sender may ask for, which takes about a second.
+// Rounds of PBKDF2: what we write, and the most that a sender may ask for, which takes from half a second to two by the digest.
 const (
 	rounds    = 600_000
 	maxRounds = 1_000_000
