@@ -265,3 +265,16 @@ func TestNobodyToEncryptTo(t *testing.T) {
 		t.Errorf("with 3DES: %v", err)
 	}
 }
+
+// A folded line of blanks ends the header for some readers: what comes from inside has none.
+func TestNoBlankLineIsLifted(t *testing.T) {
+	p := testpki.NewAt(t, fixed)
+	h := bob(p)
+	inside := "Subject: a\r\n \r\n b\r\nContent-Type: text/plain;\r\n\t \r\n hp=cipher\r\nContent-Description:\r\n \r\nContent-ID:\r\n \t\r\n <1@x>\r\n\r\nx\r\n"
+	m := read(t, newSpool(t), "From: a@b\nSubject: ...\n"+envelop(t, h, content.AES256GCM, inside))
+	back, _ := decryptWith(t, m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t), Headers: true})
+	want := "From: a@b\r\nSubject: a\r\n b\r\nContent-Type: text/plain;\r\n hp=cipher\r\nContent-Description:\r\nContent-ID:\r\n <1@x>\r\nMIME-Version: 1.0\r\n\r\nx\r\n"
+	if got := string(whole(t, back)); got != want {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}

@@ -50,7 +50,7 @@ func readProtected(e inner, outer message.Header, s *spool.Store, l message.Limi
 			continue
 		}
 		p.Differ = append(p.Differ, name)
-		p.edits = append(p.edits, message.SetField{Field: message.NewField(name, in[0].Value())})
+		p.edits = append(p.edits, message.SetField{Field: lifted(in[0])})
 	}
 	in, out := texts(payload.Header.All("From")), texts(outer.All("From"))
 	if len(in) > 0 && !slices.Equal(in, out) {

@@ -3,6 +3,7 @@ package smime
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 
 	"mailseal/internal/message"
@@ -106,10 +107,18 @@ func (e inner) labels() []message.Field {
 	var fields []message.Field
 	for _, f := range e.header {
 		if entity.IsContent(f.Name()) && !f.Is("Content-Length") {
-			fields = append(fields, message.NewField(f.Name(), f.Value()))
+			fields = append(fields, lifted(f))
 		}
 	}
 	return fields
+}
+
+// lifted is a field as it comes into the mail's header: without folded lines of blanks alone, which some readers take for the
+// header's end (RFC 5322 section 3.2.2).
+func lifted(f message.Field) message.Field {
+	lines := strings.Split(strings.ReplaceAll(f.Value(), "\r\n", "\n"), "\n")
+	folded := slices.DeleteFunc(lines[1:], func(l string) bool { return strings.Trim(l, " \t") == "" })
+	return message.NewField(f.Name(), strings.Join(append(lines[:1], folded...), "\n"))
 }
 
 // glance returns the entity without its parts, and what it seems to be: a
