@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 
+	"mailseal/internal/pki/x5280"
 	"mailseal/internal/recent"
 )
 
@@ -26,16 +27,17 @@ func NewParser() *Parser {
 	return &Parser{recent.New[[sha256.Size]byte, *x509.Certificate](parserSize)}
 }
 
-// Parse is x509.ParseCertificate. Nobody may change what it returns.
+// Parse is x5280.ParseX509: it takes valid certificates too that crypto/x509
+// refuses. Nobody may change what it returns.
 func (p *Parser) Parse(der []byte) (*x509.Certificate, error) {
 	if len(der) > maxRemembered {
-		return x509.ParseCertificate(der)
+		return x5280.ParseX509(der)
 	}
 	sum := sha256.Sum256(der)
 	if c, ok := p.seen.Get(sum); ok {
 		return c, nil
 	}
-	c, err := x509.ParseCertificate(der)
+	c, err := x5280.ParseX509(der)
 	if err == nil {
 		p.seen.Put(sum, c)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"math/big"
@@ -114,20 +115,28 @@ func hugeKey(t testing.TB, bits int) *rsa.PublicKey {
 	return &rsa.PublicKey{N: n, E: 1<<31 - 1}
 }
 
+// impostor is a CA's certificate with a key that signs nothing.
+func impostor(t testing.TB, name string, issuer *node, key *rsa.PublicKey) *x509.Certificate {
+	t.Helper()
+	c, err := testpki.Certificate(&x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true, IsCA: true,
+		NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0),
+	}, issuer.cert, key, issuer.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // The certificates of one mail, however many signers it has and whatever their keys,
-// cost a bounded time. What is counted is what the checks are taken to cost.
+// cost a bounded time (package path counts it), and keep nobody else out.
 func TestWorkIsBounded(t *testing.T) {
 	root := mint(t, "root", nil, ca)
 	sub := mint(t, "sub", root, ca)
 	for _, bits := range []int{8192, 65536} {
 		extra := []*x509.Certificate{sub.cert}
-		for i := range 20 {
-			huge := *mint(t, "sub", nil, ca).cert
-			huge.Raw = append(slices.Clone(huge.Raw), byte(i)) // another than the others
-			key := hugeKey(t, bits)
-			huge.PublicKey, huge.PublicKeyAlgorithm = key, x509.RSA
-			huge.RawSubjectPublicKeyInfo = fmt.Appendf(nil, "%d", i)
-			extra = append(extra, &huge)
+		for range 20 {
+			extra = append(extra, impostor(t, "sub", root, hugeKey(t, bits)))
 		}
 		search := NewAnchors([]*x509.Certificate{root.cert}).Among(extra, now)
 		start, trusted := time.Now(), 0
@@ -141,10 +150,7 @@ func TestWorkIsBounded(t *testing.T) {
 		if trusted > 0 {
 			t.Errorf("%d bits: %d trusted", bits, trusted)
 		}
-		if search.work < 0 {
-			t.Errorf("%d bits: %v over the bound", bits, -search.work)
-		}
-		t.Logf("%d bits: %v for 16 signers, counted as %v", bits, time.Since(start), maxWork-search.work)
+		t.Logf("%d bits: %v for 16 signers", bits, time.Since(start))
 		// Who does not need the large keys is not kept out by them.
 		if _, err := NewAnchors([]*x509.Certificate{root.cert}).Among(extra, now).Path(mint(t, "bob", sub, user).cert); err != nil {
 			t.Errorf("%d bits: beside them: %v", bits, err)
@@ -173,10 +179,7 @@ func BenchmarkSigners(b *testing.B) {
 				leaves = append(leaves, mintKey(b, "alice", sub, k, user).cert)
 			}
 			for i := range impostors {
-				impostor := mint(b, fmt.Sprint("sub ", i%16), nil, ca).cert
-				impostor.PublicKey, impostor.PublicKeyAlgorithm = hugeKey(b, 8192), x509.RSA
-				impostor.RawSubjectPublicKeyInfo = fmt.Appendf(nil, "%d", i)
-				extra = slices.Insert(extra, 0, impostor)
+				extra = slices.Insert(extra, 0, impostor(b, fmt.Sprint("sub ", i%16), root, hugeKey(b, 8192)))
 			}
 			for b.Loop() {
 				search := NewAnchors([]*x509.Certificate{root.cert}).Among(extra, now)

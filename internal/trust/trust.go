@@ -7,12 +7,13 @@ package trust
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"mailseal/internal/pki/x5280"
 	"mailseal/internal/recent"
+	"mailseal/internal/trust/path"
 )
 
 // A Reason is why a certificate is not trusted.
@@ -35,6 +36,8 @@ const (
 type Error struct {
 	Reason Reason
 	Err    error
+	// Failures are all rules that the best path breaks, in words.
+	Failures []path.Failure
 }
 
 func (e *Error) Error() string {
@@ -48,12 +51,12 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Anchors are the CAs trusted for e-mail. They never change once made.
 type Anchors struct {
-	pool *x509.CertPool
-	cas  []*x509.Certificate
+	store   *path.Store
+	options path.Options
 	// paths are those found, by all certificates that came with the question:
 	// the answer to a mail must not depend on which mails came before it.
 	// One that was good stays good while all of its certificates are valid.
-	paths *recent.Cache[asked, []*x509.Certificate]
+	paths *recent.Cache[asked, path.Result]
 }
 
 // pathsSize is how many paths are remembered.
@@ -62,14 +65,14 @@ const pathsSize = 1000
 // NewAnchors takes the trust anchors. None at all trusts nobody. One that is no
 // CA is trusted as itself, and nobody below it.
 func NewAnchors(cas []*x509.Certificate) *Anchors {
-	a := &Anchors{pool: x509.NewCertPool(), cas: slices.Clone(cas), paths: recent.New[asked, []*x509.Certificate](pathsSize)}
-	for _, c := range cas {
-		a.pool.AddCert(c)
-	}
-	return a
+	return &Anchors{store: path.NewStore(readable(cas)), paths: recent.New[asked, path.Result](pathsSize)}
 }
 
-func (a *Anchors) holds(c *x509.Certificate) bool { return slices.ContainsFunc(a.cas, c.Equal) }
+// With returns the same anchors under other policies and inhibitions. The time of
+// the options is not used: each question has its own.
+func (a *Anchors) With(o path.Options) *Anchors {
+	return &Anchors{store: a.store, options: o, paths: recent.New[asked, path.Result](pathsSize)}
+}
 
 // Path finds the way from leaf to an anchor through extra, the certificates
 // that came with the mail. An error is always a *Error.
@@ -80,8 +83,8 @@ func (a *Anchors) Path(leaf *x509.Certificate, extra []*x509.Certificate, at tim
 // asked is what a path depends on besides the anchors and the time.
 type asked [sha256.Size]byte
 
-func valid(path []*x509.Certificate, at time.Time) bool {
-	return !slices.ContainsFunc(path, func(c *x509.Certificate) bool {
+func valid(way []*x5280.Certificate, at time.Time) bool {
+	return !slices.ContainsFunc(way, func(c *x5280.Certificate) bool {
 		return at.Before(c.NotBefore) || at.After(c.NotAfter)
 	})
 }
@@ -98,47 +101,42 @@ func Unfit(c *x509.Certificate) Reason {
 	return ""
 }
 
-// weak reports whether only an algorithm stands between the leaf and an anchor:
-// to crypto/x509 an issuer whose signature it does not take is an unknown one.
-func (a *Anchors) weak(leaf *x509.Certificate, extra []*x509.Certificate) bool {
-	weak := false
-	for c, n := leaf, 0; n < 10; n++ {
-		switch c.SignatureAlgorithm {
-		case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
-			weak = true
-		}
-		issued := func(ca *x509.Certificate) bool { return string(ca.RawSubject) == string(c.RawIssuer) }
-		if slices.ContainsFunc(a.cas, issued) {
-			return weak
-		}
-		i := slices.IndexFunc(extra, issued)
-		if i < 0 {
-			return false
-		}
-		c = extra[i]
-	}
-	return false
+// reasons are those of the rules, the one that is told first. A rule that is not
+// there is Invalid.
+var reasons = []struct {
+	rule   path.Rule
+	reason Reason
+}{
+	{path.Effort, Invalid},
+	{path.NoIssuer, Unknown},
+	{path.Signature, Unknown}, // then it is not the issuer's
+	{path.NotCA, Unknown},
+	{path.CAKeyUsage, Unknown},
+	{path.NameChaining, Unknown},
+	{path.Malformed, Invalid},
+	{path.Critical, Invalid},
+	{path.KeyUsage, KeyUsage},
+	{path.Purpose, Purpose},
+	{path.Expired, Expired},
+	{path.NotYetValid, NotYetValid},
+	{path.Names, Constraints},
+	{path.PathLength, Invalid},
+	{path.PolicyMapping, Invalid},
+	{path.Policies, Invalid},
+	{path.Weak, Weak},
 }
 
-func reason(err error, leaf *x509.Certificate) Reason {
-	if unknown := new(x509.UnknownAuthorityError); errors.As(err, unknown) {
-		return Unknown
-	}
-	invalid := new(x509.CertificateInvalidError)
-	if !errors.As(err, invalid) {
-		return Invalid
-	}
-	switch invalid.Reason {
-	case x509.Expired:
-		if !leaf.Equal(invalid.Cert) {
+// reason is what is told of a path that is not good.
+func reason(r path.Result) Reason {
+	for _, known := range reasons {
+		f, broken := r.Broke(known.rule)
+		switch {
+		case !broken:
+		case f.Depth > 0 && (f.Rule == path.Expired || f.Rule == path.NotYetValid):
 			return ExpiredCA
+		default:
+			return known.reason
 		}
-		return Expired
-	case x509.IncompatibleUsage:
-		return Purpose
-	case x509.CANotAuthorizedForThisName, x509.CANotAuthorizedForExtKeyUsage, x509.UnconstrainedName,
-		x509.NameConstraintsWithoutSANs, x509.TooManyConstraints:
-		return Constraints
 	}
 	return Invalid
 }

@@ -18,6 +18,7 @@ package path
 import (
 	"crypto"
 	"fmt"
+	"slices"
 	"time"
 
 	"mailseal/internal/pki/x5280"
@@ -114,9 +115,9 @@ func (r Result) Err() error {
 	return r.Failures[0]
 }
 
-// Broke returns the failure of one rule.
+// Broke returns the failure of one rule, that nearest to the leaf.
 func (r Result) Broke(rule Rule) (Failure, bool) {
-	for _, f := range r.Failures {
+	for _, f := range slices.Backward(r.Failures) {
 		if f.Rule == rule {
 			return f, true
 		}
