@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
 
+	"mailseal/internal/mlkemkey"
 	"mailseal/smime/cms/ber"
 	"mailseal/smime/cms/keywrap"
 	"mailseal/smime/cms/syntax"
@@ -240,6 +241,48 @@ func TestAgreementForms(t *testing.T) {
 		i := must(Parse(agreementInfo(originator(point, nil), nil, wrap, schemes[2].oid, key(named(ours), marked(24)))))
 		if got, err := i.Unwrap(ours, 16); err != nil || len(got) != 16 {
 			t.Errorf("point %s: got %x, %v; a failure must look like any other", name, got, err)
+		}
+	}
+}
+
+// TestKnownSecrets: a forger who need not know our key, as every key makes the same of what he sends, gets no plaintext accepted.
+func TestKnownSecrets(t *testing.T) {
+	private := must(ecdh.X25519().GenerateKey(rand.Reader))
+	k := person(1, private)
+	cek := bytes.Repeat([]byte{7}, 32)
+	wrap := syntax.Algorithm(wraps[2].oid, nil)
+	id := element(der.SEQUENCE, k.Certificate.RawIssuer, must(asn1.Marshal(k.Certificate.SerialNumber)))
+	one := append([]byte{1}, make([]byte, 31)...)
+	order8 := unhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")
+	for _, point := range [][]byte{make([]byte, 32), one, order8} { // of low order (RFC 7748 section 6.1)
+		for _, scheme := range schemes {
+			kek := must(scheme.derive(make([]byte, 32), nil, nil, wrap, 32))
+			wrapped := element(der.SEQUENCE, id, element(der.OCTET_STRING, must(keywrap.Wrap(kek, cek))))
+			originator := element(syntax.Explicit(1), syntax.Algorithm(oidX25519, nil), element(der.BIT_STRING, []byte{0}, point))
+			i := must(Parse(agreementInfo(originator, nil, wrap, scheme.oid, wrapped)))
+			if got, err := i.Unwrap(k, 32); err != nil || len(got) != 32 || bytes.Equal(got, cek) {
+				t.Errorf("point %x, %v: %x, %v", point, scheme.oid, got, err)
+			}
+		}
+	}
+	for _, set := range []crypto.Decapsulator{must(mlkem.GenerateKey768()), must(mlkem.GenerateKey1024())} {
+		k := person(2, set)
+		size := 0
+		for _, n := range []int{0, 1, 32, 768, 1087, 1088, 1089, 1567, 1568, 1569, 4096} {
+			e := encapsulated{ciphertext: make([]byte, n)}
+			e.kem.Algorithm, e.derivation.Algorithm, e.wrap.Algorithm, e.kekLength = mlkemkey.OID(set.Encapsulator()), oidHKDFSHA256, wraps[2].oid, 32
+			kek := must(named{hash: crypto.SHA256}.deriveKEM(make([]byte, 32), nil, wrap, 32))
+			e.key = must(keywrap.Wrap(kek, cek))
+			got := make([]byte, 32)
+			if err := e.open(k, 0, got); err != nil || !bytes.Equal(got, make([]byte, 32)) {
+				t.Errorf("ciphertext of %d octets: %x, %v", n, got, err)
+			}
+			if _, err := set.Decapsulate(e.ciphertext); err == nil {
+				size = n
+			}
+		}
+		if size == 0 {
+			t.Error("no ciphertext had the right size")
 		}
 	}
 }
