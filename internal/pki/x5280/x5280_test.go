@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -44,7 +45,7 @@ func shown(c *x509.Certificate) x509.Certificate {
 	return x509.Certificate{
 		Raw: c.Raw, RawTBSCertificate: c.RawTBSCertificate, RawSubjectPublicKeyInfo: c.RawSubjectPublicKeyInfo,
 		RawSubject: c.RawSubject, RawIssuer: c.RawIssuer, SignatureAlgorithm: c.SignatureAlgorithm,
-		PublicKeyAlgorithm: c.PublicKeyAlgorithm, PublicKey: c.PublicKey, Version: c.Version,
+		PublicKeyAlgorithm: c.PublicKeyAlgorithm, PublicKey: c.PublicKey, Version: c.Version, SerialNumber: c.SerialNumber,
 		Issuer: c.Issuer, Subject: c.Subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter, KeyUsage: c.KeyUsage,
 		Extensions: c.Extensions, ExtKeyUsage: c.ExtKeyUsage, UnknownExtKeyUsage: c.UnknownExtKeyUsage,
 		BasicConstraintsValid: c.BasicConstraintsValid, IsCA: c.IsCA, MaxPathLen: c.MaxPathLen, MaxPathLenZero: c.MaxPathLenZero,
@@ -75,11 +76,10 @@ func TestStandIn(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if diff := cmp.Diff(shown(theirs), shown(own.X509), cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })); diff != "" {
+		if want, got := shown(theirs), shown(own.X509); reflect.DeepEqual(want, got) {
+			continue
+		} else if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })); diff != "" {
 			t.Errorf("%s: (-crypto/x509 +ours)\n%s", filepath.Base(f), diff)
-		}
-		if own.X509.SerialNumber.Cmp(theirs.SerialNumber) != 0 {
-			t.Errorf("%s: serial number %v, not %v", filepath.Base(f), own.X509.SerialNumber, theirs.SerialNumber)
 		}
 	}
 }

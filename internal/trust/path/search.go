@@ -162,8 +162,7 @@ func (w *walk) up(path []*x5280.Certificate) bool {
 			w.spent = true
 			continue
 		case err != nil && !isWeak(err):
-			w.note(len(path), Result{Path: path, Failures: []Failure{{Signature, top, len(path) - 1,
-				named(len(path)-1, top) + " is not signed by the key of " + c.String()}}})
+			w.note(len(path), Result{Path: path, Failures: []Failure{unsigned(len(path)-1, top, c, err)}})
 			continue
 		}
 		next := append(slices.Clone(path), c)

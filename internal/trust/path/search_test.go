@@ -95,7 +95,7 @@ func mesh(t testing.TB, n int) (all []*x5280.Certificate, cas []*forge.Issued) {
 // Whatever comes along, the work for it is bounded. What is counted is what the
 // checks are taken to cost.
 func TestBounds(t *testing.T) {
-	all, cas := mesh(t, 32)
+	all, cas := mesh(t, 24)
 	root := ca("Root", exclude(forge.Mail("a.example"))).Sign(nil)
 	entry := ca("Mesh 7").Sign(root)
 	leaf := read(t, user(forge.AltNames(forge.Mail("u@a.example"))).Sign(cas[3]))
@@ -181,6 +181,9 @@ func TestWeak(t *testing.T) {
 	}
 	stranger := *root
 	stranger.Key = small
+	ed448 := with(ca("Root"), func(c *forge.Certificate) {
+		c.SPKI = append([]byte{0x30, 0x43, 0x30, 5, 6, 3, 0x2b, 0x65, 0x71, 3, 0x3a, 0}, make([]byte, 57)...)
+	}).Sign(nil)
 	for _, tt := range []struct {
 		name    string
 		path    []*x5280.Certificate
@@ -190,6 +193,7 @@ func TestWeak(t *testing.T) {
 		{"SHA-256", by(root, forge.RSAWithSHA256), "", ""},
 		{"SHA-1", by(root, forge.RSAWithSHA1), Weak, ""},
 		{"SHA-1, another key", append(by(&stranger, forge.RSAWithSHA1)[:1], read(t, root)), Signature, Signature},
+		{"a key that nobody reads", append(by(root, forge.RSAWithSHA256)[:1], read(t, ed448)), Signature, Signature},
 		{"RSA with 1024 bits", by(short, forge.RSAWithSHA256), Weak, ""},
 	} {
 		for _, allow := range []bool{false, true} {

@@ -18,6 +18,7 @@ var (
 	errWeak         = errors.New("too weak")
 	errUnverifiable = errors.New("and not checked")
 	errSignature    = errors.New("signature does not verify")
+	errUnknown      = errors.New("unknown algorithm")
 	errEffort       = errors.New("no time left")
 )
 
@@ -47,7 +48,10 @@ func verify(child, parent *x5280.Certificate) error {
 	if isRSA && r.N.BitLen() < 1024 { // crypto/rsa does not take them
 		return fmt.Errorf("RSA with %d bits is %w, %w", r.N.BitLen(), errWeak, errUnverifiable)
 	}
-	if x509key.CheckSignature(parent.X509, c) != nil {
+	switch err := x509key.CheckSignature(parent.X509, c); {
+	case errors.Is(err, x509.ErrUnsupportedAlgorithm):
+		return errUnknown
+	case err != nil:
 		return errSignature
 	}
 	if isRSA && r.N.BitLen() < minRSA {
@@ -79,3 +83,17 @@ func old(c *x509.Certificate, key crypto.PublicKey) error {
 }
 
 func isWeak(err error) bool { return errors.Is(err, errWeak) }
+
+// unsigned is what is wrong with the signature on child, as verify or a search has it.
+func unsigned(depth int, child, parent *x5280.Certificate, err error) Failure {
+	f := Failure{Signature, child, depth, named(depth, child) + " is not signed by the key of " + parent.String()}
+	switch {
+	case errors.Is(err, errEffort):
+		f.Rule, f.Text = Effort, named(depth, child)+" comes with so many others, or with keys so large, that its signature is not checked"
+	case errors.Is(err, errWeak):
+		f.Rule, f.Text = Weak, fmt.Sprintf("%s is signed by %s in a way that is too weak to be trusted (%v)", named(depth, child), parent, err)
+	case errors.Is(err, errUnknown):
+		f.Text = fmt.Sprintf("%s is signed by %s with an algorithm that is not known here", named(depth, child), parent)
+	}
+	return f
+}

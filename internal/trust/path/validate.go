@@ -87,14 +87,8 @@ func (v *validator) issued(depth int) {
 		v.fail(NameChaining, depth, "names another issuer than %s", issuer)
 	}
 	err := v.signed(c, issuer)
-	switch {
-	case err == nil, errors.Is(err, errWeak) && v.o.AllowWeak && !errors.Is(err, errUnverifiable):
-	case errors.Is(err, errEffort):
-		v.fail(Effort, depth, "comes with so many others, or with keys so large, that its signature is not checked")
-	case errors.Is(err, errWeak):
-		v.fail(Weak, depth, "is signed by %s in a way that is too weak to be trusted (%v)", issuer, err)
-	default:
-		v.fail(Signature, depth, "is not signed by the key of %s", issuer)
+	if allowed := errors.Is(err, errWeak) && v.o.AllowWeak && !errors.Is(err, errUnverifiable); err != nil && !allowed {
+		v.failures = append(v.failures, unsigned(depth, c, issuer, err))
 	}
 }
 
