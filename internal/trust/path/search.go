@@ -19,7 +19,8 @@ const (
 	maxAttempts = 50  // paths to an anchor that were validated, for a signer
 	mailWork    = 20 * time.Millisecond
 	signerWork  = 10 * time.Millisecond
-	maxSigners  = 16 // who get signerWork
+	maxSigners  = 16    // who get signerWork
+	maxLooks    = 50000 // possible issuers that were compared, for a mail: all may bear one name
 )
 
 // A Store is trust anchors. It may be used by any number of goroutines.
@@ -56,6 +57,7 @@ type Search struct {
 	work    time.Duration // left
 	signers int
 	steps   int // left, of names and policies
+	looks   int // left
 }
 
 type edge struct{ child, parent *x5280.Certificate }
@@ -64,7 +66,7 @@ type edge struct{ child, parent *x5280.Certificate }
 func (s *Store) Among(extra []*x5280.Certificate, o Options) *Search {
 	f := &Search{
 		store: s, others: names{}, reach: map[string]int{}, checked: map[edge]error{}, o: o,
-		work: mailWork, signers: maxSigners, steps: maxSteps,
+		work: mailWork, signers: maxSigners, steps: maxSteps, looks: maxLooks,
 	}
 	below := map[string][]*x5280.Certificate{} // by issuer
 	seen := map[string]bool{}
@@ -226,6 +228,10 @@ func (w *walk) note(rank int, r Result) {
 func (w *walk) issuers(c *x5280.Certificate, path []*x5280.Certificate) []*x5280.Certificate {
 	key := c.Issuer.Key()
 	if c.Issuer.Empty() {
+		return nil
+	}
+	if w.looks -= len(w.others[key]); w.looks < 0 {
+		w.spent = true
 		return nil
 	}
 	var found []candidate

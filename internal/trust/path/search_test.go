@@ -126,6 +126,38 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// family are n CAs of one name, each signed by the key of the one before and the one
+// before that, and the key of the last. The first is below the root.
+func family(t testing.TB, root *forge.Issued, n int) (all []*x5280.Certificate, last *forge.Issued) {
+	t.Helper()
+	above := []*forge.Issued{root, root}
+	for i := range n / 2 {
+		c := ca("Mesh")
+		c.KeyOf = fmt.Sprint("key ", i)
+		for j, by := range above {
+			c.Serial = []byte{byte(j + 1)}
+			last = c.Sign(by)
+			all = append(all, read(t, last))
+		}
+		above = []*forge.Issued{above[1], last}
+	}
+	return all, last
+}
+
+// However often one name comes again, the possible issuers are looked at a bounded
+// number of times.
+func TestOneName(t *testing.T) {
+	root := ca("Root", permit(forge.Mail("a.example"))).Sign(nil)
+	all, last := family(t, root, 400)
+	f := NewStore([]*x5280.Certificate{read(t, root)}).Among(all, Options{At: at})
+	start := time.Now()
+	r := f.Path(read(t, user(forge.AltNames(forge.Mail("u@b.example"))).Sign(last)))
+	t.Logf("%v, %d looks, counted %v", time.Since(start), maxLooks-f.looks, mailWork+signerWork-f.work)
+	if _, spent := r.Broke(Effort); !spent {
+		t.Error(r.Text())
+	}
+}
+
 // hugeKey is an RSA key that has signed nothing.
 func hugeKey(t testing.TB, bits int) *rsa.PublicKey {
 	t.Helper()
@@ -239,6 +271,15 @@ func BenchmarkThousand(b *testing.B) {
 		for b.Loop() {
 			if r := store.Among(readAll(b, issued), Options{At: at}).Path(alice); !r.Good() {
 				b.Fatal(r.Text())
+			}
+		}
+	})
+	b.Run("one name", func(b *testing.B) {
+		all, last := family(b, root, 1000)
+		deep := read(b, user().Sign(last))
+		for b.Loop() {
+			if r := store.Among(all, Options{At: at}).Path(deep); r.Good() {
+				b.Fatal("so deep")
 			}
 		}
 	})
