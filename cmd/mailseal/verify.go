@@ -12,6 +12,7 @@ import (
 
 	"mailseal/internal/mailaddr"
 	"mailseal/internal/pki"
+	"mailseal/internal/pki/x5280"
 	"mailseal/internal/trust"
 	"mailseal/internal/verdict"
 	"mailseal/smime"
@@ -107,7 +108,7 @@ func (v *verification) verify(env Env) error {
 		return err
 	}
 	defer m.Body.Close()
-	v.report, v.result, err = verdict.Of(m, smime.VerifyOptions{Spool: store}, v.q)
+	v.report, v.result, err = verdict.Of(m, smime.VerifyOptions{Spool: store, ParseCertificate: x5280.ParseX509}, v.q)
 	return err
 }
 
