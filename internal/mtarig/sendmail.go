@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sendmail is a private sendmail instance.
@@ -111,9 +113,30 @@ func (s *Sendmail) WaitQueue(ok func([]Entry) bool, timeout time.Duration) ([]En
 
 // Flush tries all mail in the queue again, and returns when that is done.
 func (s *Sendmail) Flush() error {
+	// A queue run passes over what another process still works on.
+	if err := poll(startTimeout, func() (bool, error) { return !s.delivering(), nil }); err != nil {
+		return fmt.Errorf("wait for deliveries to end: %w", err)
+	}
 	cmd := s.program("sendmail.cf", "-q")
 	_, err := s.command(nil, cmd.Args[0], cmd.Args[1:]...)
 	return err
+}
+
+// delivering reports whether a control file in the queue is locked, by what
+// Linux tells of locks (proc_locks(5)).
+func (s *Sendmail) delivering() bool {
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return false
+	}
+	files, _ := filepath.Glob(filepath.Join(s.queueDir(), "qf*")) // only a bad pattern is an error
+	for _, f := range files {
+		var st unix.Stat_t
+		if unix.Stat(f, &st) == nil && strings.Contains(string(locks), fmt.Sprintf(":%d ", st.Ino)) {
+			return true
+		}
+	}
+	return false
 }
 
 // configure has m4 make sendmail.cf, as a postmaster does.
