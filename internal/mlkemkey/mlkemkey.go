@@ -19,6 +19,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/internal/seedkey"
 )
 
 // Identifiers of the parameter sets (RFC 9935 section 3).
@@ -126,9 +128,12 @@ func ParsePrivateKey(pkcs8 []byte) (crypto.Decapsulator, error) {
 	if version < 0 || version > 1 || !body.ReadASN1(&private, der.OCTET_STRING) {
 		return nil, ErrMalformed
 	}
-	seed, expanded, err := readChoice(private)
-	if err != nil {
-		return nil, err
+	seed, expanded, err := seedkey.Read(private)
+	switch {
+	case errors.Is(err, seedkey.ErrSeedless):
+		return nil, fmt.Errorf("%w: only the expanded ML-KEM key is in the file; export the key again with its seed", errors.ErrUnsupported)
+	case err != nil:
+		return nil, ErrMalformed
 	}
 	var key crypto.Decapsulator
 	if oid.Equal(OID768) {
@@ -140,26 +145,6 @@ func ParsePrivateKey(pkcs8 []byte) (crypto.Decapsulator, error) {
 		return nil, ErrMalformed
 	}
 	return key, nil
-}
-
-// readChoice reads what a PKCS #8 key holds: seed, expanded key or both.
-func readChoice(s cryptobyte.String) (seed, expanded []byte, err error) {
-	var element, a, b cryptobyte.String
-	var tag der.Tag
-	if !s.ReadAnyASN1(&element, &tag) || !s.Empty() {
-		return nil, nil, ErrMalformed
-	}
-	switch tag {
-	case der.Tag(0).ContextSpecific():
-		return element, nil, nil
-	case der.OCTET_STRING:
-		return nil, nil, fmt.Errorf("%w: only the expanded ML-KEM key is in the file; export the key again with its seed", errors.ErrUnsupported)
-	case der.SEQUENCE:
-		if element.ReadASN1(&a, der.OCTET_STRING) && element.ReadASN1(&b, der.OCTET_STRING) && element.Empty() {
-			return a, b, nil
-		}
-	}
-	return nil, nil, ErrMalformed
 }
 
 // agree checks an expanded key against its seed as far as it can be seen: the encapsulation key, its digest and z lie in it

@@ -8,7 +8,8 @@ import (
 
 	"filippo.io/mldsa"
 	"golang.org/x/crypto/cryptobyte"
-	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"mailseal/internal/seedkey"
 )
 
 // Identifiers of the parameter sets, for keys and signatures alike (RFC 9881 section 2).
@@ -61,28 +62,18 @@ var (
 // parseMLDSA reads an ML-DSA-xx-PrivateKey (RFC 9881 section 6): the seed, or the
 // seed and the expanded key. One that is expanded only does not lead back to its seed.
 func parseMLDSA(set mldsa.Parameters, s cryptobyte.String) (*mldsa.PrivateKey, error) {
-	var element, seed, expanded cryptobyte.String
-	var tag der.Tag
-	if !s.ReadAnyASN1(&element, &tag) || !s.Empty() {
-		return nil, errMalformed
-	}
-	switch tag {
-	case der.Tag(0).ContextSpecific():
-		seed = element
-	case der.OCTET_STRING:
+	seed, expanded, err := seedkey.Read(s)
+	switch {
+	case errors.Is(err, seedkey.ErrSeedless):
 		return nil, errSeedless
-	case der.SEQUENCE:
-		if !element.ReadASN1(&seed, der.OCTET_STRING) || !element.ReadASN1(&expanded, der.OCTET_STRING) || !element.Empty() {
-			return nil, errMalformed
-		}
-	default:
+	case err != nil:
 		return nil, errMalformed
 	}
 	key, err := mldsa.NewPrivateKey(set, seed)
 	if err != nil {
 		return nil, errMalformed
 	}
-	if tag == der.SEQUENCE && !agree(key, seed, expanded) {
+	if expanded != nil && !agree(key, seed, expanded) {
 		return nil, errors.New("ML-DSA key whose seed and expanded key do not belong together") // RFC 9881 section 6
 	}
 	return key, nil
