@@ -11,15 +11,7 @@ import (
 // mc writes sendmail.mc. OSTYPE is linux and not debian: that one and its
 // DOMAIN read the machine's own /etc/mail.
 func (s *Sendmail) mc() (string, error) {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"dnl\n", args...) }
-	define := func(name, value string) { line("define(`%s', `%s')", name, value) }
-
-	line("divert(0)")
-	line("define(`_USE_ETC_MAIL_')")
-	define("MAIL_SETTINGS_DIR", s.dir+"/")
-	line("include(`%s')", filepath.Join(s.macros(), "m4/cf.m4"))
-	line("OSTYPE(`linux')")
+	b, line, define := s.newMC()
 	define("confDOMAIN_NAME", s.cfg.Hostname)
 	define("confPID_FILE", s.path("sendmail.pid"))
 	define("QUEUE_DIR", s.queueDir())
@@ -117,4 +109,17 @@ func sendmailMilter(m Milter) (string, error) {
 		timeouts = "C:30s;S:60s;R:5m;E:10m"
 	}
 	return fmt.Sprintf("INPUT_MAIL_FILTER(`%s', `S=%s%s, T=%s')", name, socket, flag, timeouts), nil
+}
+
+// newMC begins an mc file: line adds one to it, define a definition.
+func (s *Sendmail) newMC() (b *strings.Builder, line func(format string, args ...any), define func(name, value string)) {
+	b = new(strings.Builder)
+	line = func(format string, args ...any) { fmt.Fprintf(b, format+"dnl\n", args...) }
+	define = func(name, value string) { line("define(`%s', `%s')", name, value) }
+	line("divert(0)")
+	line("define(`_USE_ETC_MAIL_')")
+	define("MAIL_SETTINGS_DIR", s.dir+"/")
+	line("include(`%s')", filepath.Join(s.macros(), "m4/cf.m4"))
+	line("OSTYPE(`linux')")
+	return b, line, define
 }

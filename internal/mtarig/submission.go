@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // submitUser stands for smmsp, which only a sendmail that is installed has: it
@@ -72,14 +70,7 @@ func (s *Sendmail) configureSubmission() error {
 // submitMC is sendmail's own submit.mc but for the places of files and the
 // daemon's port.
 func (s *Sendmail) submitMC() string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"dnl\n", args...) }
-	define := func(name, value string) { line("define(`%s', `%s')", name, value) }
-	line("divert(0)")
-	line("define(`_USE_ETC_MAIL_')")
-	define("MAIL_SETTINGS_DIR", s.dir+"/")
-	line("include(`%s')", filepath.Join(s.macros(), "m4/cf.m4"))
-	line("OSTYPE(`linux')")
+	b, line, define := s.newMC()
 	define("confCF_VERSION", "Submit")
 	define("confDOMAIN_NAME", s.cfg.Hostname)
 	define("confTIME_ZONE", "USE_TZ")
