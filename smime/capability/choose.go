@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mailseal/smime/cms/content"
 	"mailseal/smime/cms/recipient"
@@ -20,6 +21,26 @@ const (
 	// Modern is what RFC 8551 wants: AES-256-GCM, and RSAES-OAEP with SHA-256.
 	Modern
 )
+
+// profiles are the names of the profiles.
+var profiles = []string{Compatible: "compatible", Modern: "rfc8551"}
+
+func (p Profile) String() string {
+	if p < 0 || int(p) >= len(profiles) {
+		return fmt.Sprintf("Profile(%d)", int(p))
+	}
+	return profiles[p]
+}
+
+// UnmarshalText reads the name of a profile: compatible or rfc8551.
+func (p *Profile) UnmarshalText(text []byte) error {
+	i := slices.Index(profiles, string(text))
+	if i < 0 {
+		return fmt.Errorf("%q; want %s", text, strings.Join(profiles, " or "))
+	}
+	*p = Profile(i)
+	return nil
+}
 
 // presumed are the ciphers that the profile takes for granted, best first. CBC is read by those too who read GCM, and who reads
 // AES reads all its sizes (RFC 8551 section 2.7.1.2).
@@ -49,6 +70,9 @@ type Peer struct {
 	Certificate  *x509.Certificate // nil for somebody with a password
 	Capabilities List              // of its newest mail, or its certificate; nil: not known
 	Presume      Profile
+	// Cipher and Transport are what its owner wants and nothing else, if set; only a Floor goes before them.
+	Cipher    content.Cipher
+	Transport *recipient.Transport
 	// Floor is the least that may ever be used, whatever the peer says: fewer bits are less, and so is a cipher without
 	// authentication than one with it, PKCS #1 v1.5 than OAEP, a shorter digest than a longer. The zero Suite is no floor.
 	Floor Suite
@@ -117,6 +141,8 @@ func (a accepted) explain(c content.Cipher, members int) string {
 func (p Peer) ciphers() accepted {
 	a := accepted{p.Capabilities.ciphers(), "the first of its capabilities that is written here"}
 	switch {
+	case p.Cipher != content.None:
+		a = accepted{[]content.Cipher{p.Cipher}, "as set"}
 	case p.Capabilities == nil:
 		a = accepted{p.Presume.presumed(), "as its capabilities are not known"}
 	case len(a.ciphers) == 0:
@@ -192,12 +218,14 @@ func (p Peer) transport(c content.Cipher) (t recipient.Transport, why string) {
 		return t, ""
 	}
 	t, why = p.Presume.transport(), ""
-	for _, entry := range p.Capabilities {
+	if p.Transport != nil {
+		t, why = *p.Transport, " as set"
+	} else if i := slices.IndexFunc(p.Capabilities, func(entry Capability) bool {
 		listed, err := recipient.ParseTransport(entry.algorithm())
-		if err == nil && fits(key, listed, c) {
-			t, why = listed, " of its capabilities"
-			break
-		}
+		return err == nil && fits(key, listed, c)
+	}); i >= 0 {
+		t, _ = recipient.ParseTransport(p.Capabilities[i].algorithm())
+		why = " of its capabilities"
 	}
 	if !transportAtLeast(t, p.Floor.Transport) {
 		t, why = p.Floor.Transport, " by override"

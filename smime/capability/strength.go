@@ -21,6 +21,11 @@ func bits(c content.Cipher) int {
 	return 8 * c.KeySize()
 }
 
+// AtLeast says whether nothing of s is weaker than the floor. The zero Cipher is weaker than any other.
+func (s Suite) AtLeast(floor Suite) bool {
+	return atLeast(s.Cipher, floor.Cipher) && transportAtLeast(s.Transport, floor.Transport)
+}
+
 // atLeast says whether c is in no way weaker than floor.
 func atLeast(c, floor content.Cipher) bool {
 	return bits(c) >= bits(floor) && (c.Authenticated() || !floor.Authenticated())
