@@ -116,7 +116,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 			Sign:          c.SMIME.Sign,
 		},
 		Identities:     keystore.NewIdentities(p.identities),
-		Anchors:        trust.NewAnchors(p.anchors),
+		Anchors:        trust.New(trust.Sources{Mail: p.anchors}, trust.Options{}),
 		Spool:          store,
 		Sign:           smime.SignOptions{Format: format, Digest: c.SMIME.Digest, PSS: c.SMIME.PSS, Protect: c.SMIME.HeaderProtection},
 		EarlierMilters: c.Milter.EarlierMilters,

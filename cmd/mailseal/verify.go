@@ -81,7 +81,7 @@ func (v *verification) prepare(cas []string, at string) (err error) {
 		}
 		anchors = append(anchors, cs...)
 	}
-	v.q.Anchors = trust.NewAnchors(anchors)
+	v.q.Anchors = trust.New(trust.Sources{Mail: anchors}, trust.Options{})
 	if at != "" {
 		if v.q.At, err = time.Parse(time.RFC3339, at); err != nil {
 			return fmt.Errorf("-at %q: want a time of RFC 3339, as 2026-10-01T12:00:00Z", at)

@@ -29,7 +29,7 @@ type Config struct {
 	AuthservID string
 	Policy     *policy.Set
 	Identities *keystore.Identities
-	Anchors    *trust.Anchors
+	Anchors    Trust
 	Spool      *spool.Store
 	Limits     message.Limits
 	// Sign is how mail is signed; the gateway fills in the identity.
@@ -43,6 +43,11 @@ type Config struct {
 	Log     *slog.Logger
 	Meter   Meter
 	Now     func() time.Time
+}
+
+// Trust says who is trusted at present, which changes while a gateway runs.
+type Trust interface {
+	Anchors() *trust.Anchors
 }
 
 // A Gateway decides on mails. It may be used by any number of goroutines.
@@ -210,7 +215,7 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
 	now := g.c.Now()
 	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool, ParseCertificate: g.certificates.Parse},
-		verdict.Question{Anchors: g.c.Anchors, At: now})
+		verdict.Question{Context: ctx, Anchors: g.c.Anchors.Anchors(), At: now})
 	o.Took.Verify = g.c.Now().Sub(now)
 	if err == nil {
 		err = ctx.Err()

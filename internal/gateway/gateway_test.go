@@ -53,7 +53,7 @@ func newBench(t *testing.T) *bench {
 			Sign:          true,
 		},
 		Identities: keystore.NewIdentities([]pki.Identity{b.pki.User("alice@example.jp", ca.P256)}),
-		Anchors:    trust.NewAnchors(b.pki.Roots()),
+		Anchors:    trust.New(trust.Sources{Mail: b.pki.Roots()}, trust.Options{}),
 		Spool:      store,
 		Log:        slog.New(maillog.New(&b.log, slog.LevelInfo)),
 	}

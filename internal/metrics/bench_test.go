@@ -40,7 +40,7 @@ func BenchmarkHandle(b *testing.B) {
 						LocalDomains: []string{"example.test"}, InternalHosts: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Sign: true,
 					},
 					Identities: keystore.NewIdentities([]pki.Identity{people.User("alice@example.test", ca.P256)}),
-					Anchors:    trust.NewAnchors(people.Roots()),
+					Anchors:    trust.New(trust.Sources{Mail: people.Roots()}, trust.Options{}),
 					Spool:      store,
 					Meter:      meter.Meter,
 				})

@@ -10,82 +10,122 @@ import (
 	"mailseal/internal/trust/path"
 )
 
-// maxExtra bounds the certificates that came with a mail and take part in path
-// building. What they may cost package path bounds.
-const maxExtra = 1000
+// A Basis is why a certificate is trusted.
+type Basis int
+
+// The grounds.
+const (
+	CA       Basis = iota // a CA that is trusted for e-mail
+	DomainCA              // a CA that is trusted for the domain that was asked for
+	Pinned                // the certificate is trusted as itself
+)
+
+// A Finding is what is known of a certificate.
+type Finding struct {
+	// Path goes up from the leaf to the trust anchor, nil if the leaf is not trusted.
+	Path []*x509.Certificate
+	// Result is of the path, or of the best one of those that are not good: each
+	// certificate's issuer, the policies, and every rule that is broken.
+	Result path.Result
+	Basis  Basis // of a certificate that is trusted
+	// Err is nil for one that is trusted, or else a *Error.
+	Err error
+}
 
 // A Search finds the paths of all signers of one mail. It may be used by one
 // goroutine.
 type Search struct {
-	anchors *Anchors
-	extra   []*x509.Certificate
-	at      time.Time
-	came    []byte       // digest of all that came along
-	search  *path.Search // made when first needed
+	anchors  *Anchors
+	extra    []*x509.Certificate
+	at       time.Time
+	came     []byte                   // digest of all that came along
+	read     []*x5280.Certificate     // extra, when first needed
+	searches map[*circle]*path.Search // made when first needed
 }
 
-// Among searches the paths through extra, the certificates that came with the mail.
-func (a *Anchors) Among(extra []*x509.Certificate, at time.Time) *Search {
-	s := &Search{anchors: a, at: at, extra: extra[:min(len(extra), maxExtra)]}
-	h := sha256.New()
-	for _, c := range s.extra {
-		h.Write(c.Raw) // DER: its end is certain
-	}
-	s.came = h.Sum(nil)
-	return s
-}
-
-// Path finds the way from leaf to an anchor. An error is always a *Error.
-func (s *Search) Path(leaf *x509.Certificate) ([]*x509.Certificate, error) {
-	if why := Unfit(leaf); why != "" {
-		return nil, &Error{Reason: why}
-	}
-	if s.at.Before(leaf.NotBefore) {
-		return nil, &Error{Reason: NotYetValid}
-	}
-	r := s.Result(leaf)
-	if !r.Good() {
-		return nil, &Error{Reason: reason(r), Err: r.Err(), Failures: r.Failures}
-	}
-	way := make([]*x509.Certificate, len(r.Path))
-	for i, c := range r.Path {
-		way[i] = c.X509
-	}
-	return way, nil
-}
-
-// Result is Path with all that is known of the path: the issuer of each certificate
-// and its key, for who asks about revocation, the policies, and every rule that is
-// broken.
-func (s *Search) Result(leaf *x509.Certificate) path.Result {
-	q := asked(sha256.Sum256(append(slices.Clone(s.came), leaf.Raw...)))
-	if r, ok := s.anchors.paths.Get(q); ok && valid(r.Path, s.at) {
-		return r
-	}
+// Find says whether leaf is trusted. CAs that are trusted for one domain only count
+// if it is this one, in lower case and A-labels: that of the address that the
+// signer claims, "" for none.
+func (s *Search) Find(leaf *x509.Certificate, domain string) Finding {
 	c, err := x5280.Read(leaf)
 	if err != nil {
-		return path.Result{Failures: []path.Failure{{Rule: path.Malformed, Text: "the certificate cannot be read: " + err.Error()}}}
+		r := path.Result{Failures: []path.Failure{{Rule: path.Malformed, Text: "the certificate cannot be read: " + err.Error()}}}
+		return s.refused(leaf, Finding{Result: r})
 	}
-	if s.search == nil {
-		o := s.anchors.options
+	if pinned, ok := s.anchors.pinned[string(leaf.Raw)]; ok {
+		o := s.anchors.options.Path
 		o.At = s.at
-		s.search = s.anchors.store.Among(readable(s.extra), o)
+		f := Finding{Basis: Pinned, Result: path.Validate([]*x5280.Certificate{pinned}, o)}
+		if !f.Result.Good() {
+			return s.refused(leaf, f)
+		}
+		return s.trusted(leaf, f)
 	}
-	r := s.search.Path(c)
+	var best Finding
+	for i, circle := range s.anchors.circles(domain) {
+		f := Finding{Basis: circle.basis, Result: s.in(circle, c)}
+		if f.Result.Good() {
+			return s.trusted(leaf, f)
+		}
+		// The way that gets nowhere says the least.
+		if i == 0 || reason(best.Result) == Unknown {
+			best = f
+		}
+	}
+	return s.refused(leaf, best)
+}
+
+// trusted is what is said of a good path, whose leaf may still not be for mail.
+func (s *Search) trusted(leaf *x509.Certificate, f Finding) Finding {
+	if Unfit(leaf) != "" {
+		return s.refused(leaf, f)
+	}
+	f.Path = make([]*x509.Certificate, len(f.Result.Path))
+	for i, c := range f.Result.Path {
+		f.Path[i] = c.X509
+	}
+	f.Path[0] = leaf
+	return f
+}
+
+// refused says why leaf is not trusted: first what is wrong with itself.
+func (s *Search) refused(leaf *x509.Certificate, f Finding) Finding {
+	e := &Error{Reason: Unfit(leaf), Err: f.Result.Err(), Failures: f.Result.Failures}
+	switch {
+	case e.Reason != "":
+	case s.at.Before(leaf.NotBefore):
+		e.Reason = NotYetValid
+	default:
+		e.Reason = reason(f.Result)
+	}
+	f.Err, f.Path, f.Basis = e, nil, CA
+	return f
+}
+
+// in looks for a path in a circle.
+func (s *Search) in(circle *circle, leaf *x5280.Certificate) path.Result {
+	q := asked(sha256.Sum256(append(slices.Clone(s.came), leaf.X509.Raw...)))
+	if r, ok := circle.paths.Get(q); ok && valid(r.Path, s.at) {
+		return r
+	}
+	r := s.search(circle).Path(leaf)
 	if r.Good() {
-		s.anchors.paths.Put(q, r)
+		circle.paths.Put(q, r)
 	}
 	return r
 }
 
-// readable are the certificates that RFC 5280 can be applied to. The others lead
-// nowhere.
-func readable(certs []*x509.Certificate) []*x5280.Certificate {
-	all := make([]*x5280.Certificate, 0, len(certs))
-	for _, c := range certs {
-		if read, err := x5280.Read(c); err == nil {
-			all = append(all, read)
-		}
+// search is that of a circle.
+func (s *Search) search(c *circle) *path.Search {
+	if f, ok := s.searches[c]; ok {
+		return f
 	}
-	return all
+	if s.read == nil {
+		s.read = readable(s.extra)
+	}
+	o := s.anchors.options.Path
+	o.At = s.at
+	f := c.store.Among(s.read, o)
+	s.searches[c] = f
+	return f
 }

@@ -44,7 +44,7 @@ func TestMLDSAPath(t *testing.T) {
 	narrow := mintKey(t, "narrow", root, mldsaKey(t, mldsa.MLDSA44()), func(c *x509.Certificate) { ca(c); c.PermittedEmailAddresses = []string{"other.example"} })
 	expired := mintKey(t, "expired", root, mldsaKey(t, mldsa.MLDSA44()), func(c *x509.Certificate) { ca(c); c.NotAfter = now.Add(-time.Hour) })
 	servers := mintKey(t, "servers", root, mldsaKey(t, mldsa.MLDSA44()), func(c *x509.Certificate) { ca(c); c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
-	anchors := NewAnchors([]*x509.Certificate{old.cert, root.cert})
+	anchors := believing(old.cert, root.cert)
 	for _, tt := range []struct {
 		name   string
 		issuer *node
@@ -61,7 +61,7 @@ func TestMLDSAPath(t *testing.T) {
 		{"another CA of the same name", stranger, nil, Unknown, 0},
 		{"its own anchor brought along", stranger, []*node{stranger}, Unknown, 0},
 		{"issuer is no CA", noCA, []*node{noCA}, Unknown, 0},
-		{"path length", deep, []*node{deep, shallow}, Invalid, 0},
+		{"path length", deep, []*node{deep, shallow}, PathLength, 0},
 		{"name constraints", narrow, []*node{narrow}, Constraints, 0},
 		{"expired CA", expired, []*node{expired}, ExpiredCA, 0},
 		{"CA for servers", servers, []*node{servers}, Purpose, 0},
@@ -72,7 +72,7 @@ func TestMLDSAPath(t *testing.T) {
 			for _, n := range tt.extra {
 				extra = append(extra, n.cert)
 			}
-			path, err := anchors.Path(leaf.cert, extra, now)
+			path, err := way(anchors, leaf.cert, extra, now)
 			var e *Error
 			switch {
 			case tt.want == "" && (err != nil || len(path) != tt.length || path[0] != leaf.cert):
@@ -90,16 +90,16 @@ func TestMLDSAPath(t *testing.T) {
 			spoilt.Signature = slices.Clone(spoilt.Signature)
 			spoilt.Signature[len(spoilt.Signature)/2] ^= 1
 			spoilt.Raw = append(slices.Clone(spoilt.Raw[:len(spoilt.Raw)-1]), spoilt.Raw[len(spoilt.Raw)-1]^1)
-			if _, err := anchors.Path(&spoilt, extra, now); err == nil {
+			if _, err := way(anchors, &spoilt, extra, now); err == nil {
 				t.Errorf("%s: with a changed signature", tt.name)
 			}
 		}
 	}
 	pinned := mintKey(t, "pinned", nil, mldsaKey(t, mldsa.MLDSA44()), user)
-	if path, err := NewAnchors([]*x509.Certificate{pinned.cert}).Path(pinned.cert, nil, now); err != nil || len(path) != 1 {
+	if path, err := way(believing(pinned.cert), pinned.cert, nil, now); err != nil || len(path) != 1 {
 		t.Errorf("pinned: path of %d, %v", len(path), err)
 	}
-	if _, err := NewAnchors([]*x509.Certificate{pinned.cert}).Path(mintKey(t, "below", pinned, mldsaKey(t, mldsa.MLDSA44()), user).cert, nil, now); err == nil {
+	if _, err := way(believing(pinned.cert), mintKey(t, "below", pinned, mldsaKey(t, mldsa.MLDSA44()), user).cert, nil, now); err == nil {
 		t.Error("who is trusted as himself certifies others")
 	}
 }
@@ -138,12 +138,12 @@ func TestWorkIsBounded(t *testing.T) {
 		for range 20 {
 			extra = append(extra, impostor(t, "sub", root, hugeKey(t, bits)))
 		}
-		search := NewAnchors([]*x509.Certificate{root.cert}).Among(extra, now)
+		search := believing(root.cert).Among(t.Context(), Came{Certificates: extra}, now)
 		start, trusted := time.Now(), 0
 		for range 16 {
 			leaf := *mint(t, "alice", sub, user).cert
 			leaf.SignatureAlgorithm, leaf.Signature = x509.SHA256WithRSA, make([]byte, bits/8)
-			if _, err := search.Path(&leaf); err == nil {
+			if search.Find(&leaf, "").Err == nil {
 				trusted++
 			}
 		}
@@ -152,7 +152,7 @@ func TestWorkIsBounded(t *testing.T) {
 		}
 		t.Logf("%d bits: %v for 16 signers", bits, time.Since(start))
 		// Who does not need the large keys is not kept out by them.
-		if _, err := NewAnchors([]*x509.Certificate{root.cert}).Among(extra, now).Path(mint(t, "bob", sub, user).cert); err != nil {
+		if _, err := way(believing(root.cert), mint(t, "bob", sub, user).cert, extra, now); err != nil {
 			t.Errorf("%d bits: beside them: %v", bits, err)
 		}
 	}
@@ -182,10 +182,10 @@ func BenchmarkSigners(b *testing.B) {
 				extra = slices.Insert(extra, 0, impostor(b, fmt.Sprint("sub ", i%16), root, hugeKey(b, 8192)))
 			}
 			for b.Loop() {
-				search := NewAnchors([]*x509.Certificate{root.cert}).Among(extra, now)
+				search := believing(root.cert).Among(b.Context(), Came{Certificates: extra}, now)
 				good := 0
 				for _, l := range leaves {
-					if _, err := search.Path(l); err == nil {
+					if search.Find(l, "").Err == nil {
 						good++
 					}
 				}
@@ -226,7 +226,7 @@ func TestAnchorsTwin(t *testing.T) {
 			sub := mint(t, "sub", root, ca)
 			leaf := mint(t, "alice", sub, user)
 			for _, extra := range [][]*x509.Certificate{{sub.cert}, {sub.cert, twin}, {twin, stranger.cert, sub.cert}} {
-				path, err := NewAnchors([]*x509.Certificate{root.cert}).Path(leaf.cert, extra, now)
+				path, err := way(believing(root.cert), leaf.cert, extra, now)
 				if (err == nil) != (name == "nothing") {
 					t.Errorf("bound by %s, %d beside: path of %d, %v", name, len(extra), len(path), err)
 				}

@@ -1,18 +1,20 @@
 // Package trust answers whether a certificate is good for e-mail at an
 // instant: whether a path leads from it to a trust anchor (RFC 5280 section 6,
-// RFC 8550 section 4). The instant is the caller's present time, never a
-// signingTime, which the signer writes himself.
+// RFC 8550 section 4), or it is pinned. The instant is the caller's present
+// time, never a signingTime, which the signer writes himself.
+//
+//	search := anchors.Among(ctx, trust.Came{Certificates: those of the mail}, now)
+//	found := search.Find(signer, "partner.example")
+//
+// says whether the signer is trusted, on what grounds, and by which path; and if
+// not, why, in words for a postmaster.
 package trust
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"slices"
-	"time"
 
-	"mailseal/internal/pki/x5280"
-	"mailseal/internal/recent"
 	"mailseal/internal/trust/path"
 )
 
@@ -28,9 +30,20 @@ const (
 	Purpose     Reason = "certificate is not for e-mail"
 	KeyUsage    Reason = "certificate's key usage does not allow signatures"
 	Constraints Reason = "certificate is outside its issuer's name constraints"
-	Weak        Reason = "path is signed with a weak algorithm"
-	Invalid     Reason = "certificate path is not valid"
+	PathLength  Reason = "more CA certificates above it than one of them allows"
+	Critical    Reason = "unknown critical extension in certificate path"
+	Policies    Reason = "no acceptable certificate policy"
+	// Weak: everything else holds.
+	Weak    Reason = "path is signed with a weak algorithm"
+	Invalid Reason = "certificate path is not valid"
 )
+
+// Reasons are all that there are.
+func Reasons() []Reason {
+	return []Reason{
+		Unknown, Expired, ExpiredCA, NotYetValid, Purpose, KeyUsage, Constraints, PathLength, Critical, Policies, Weak, Invalid,
+	}
+}
 
 // An Error says that a certificate is not trusted.
 type Error struct {
@@ -48,46 +61,6 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
-
-// Anchors are the CAs trusted for e-mail. They never change once made.
-type Anchors struct {
-	store   *path.Store
-	options path.Options
-	// paths are those found, by all certificates that came with the question:
-	// the answer to a mail must not depend on which mails came before it.
-	// One that was good stays good while all of its certificates are valid.
-	paths *recent.Cache[asked, path.Result]
-}
-
-// pathsSize is how many paths are remembered.
-const pathsSize = 1000
-
-// NewAnchors takes the trust anchors. None at all trusts nobody. One that is no
-// CA is trusted as itself, and nobody below it.
-func NewAnchors(cas []*x509.Certificate) *Anchors {
-	return &Anchors{store: path.NewStore(readable(cas)), paths: recent.New[asked, path.Result](pathsSize)}
-}
-
-// With returns the same anchors under other policies and inhibitions. The time of
-// the options is not used: each question has its own.
-func (a *Anchors) With(o path.Options) *Anchors {
-	return &Anchors{store: a.store, options: o, paths: recent.New[asked, path.Result](pathsSize)}
-}
-
-// Path finds the way from leaf to an anchor through extra, the certificates
-// that came with the mail. An error is always a *Error.
-func (a *Anchors) Path(leaf *x509.Certificate, extra []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
-	return a.Among(extra, at).Path(leaf)
-}
-
-// asked is what a path depends on besides the anchors and the time.
-type asked [sha256.Size]byte
-
-func valid(way []*x5280.Certificate, at time.Time) bool {
-	return !slices.ContainsFunc(way, func(c *x5280.Certificate) bool {
-		return at.Before(c.NotBefore) || at.After(c.NotAfter)
-	})
-}
 
 // Unfit says why a certificate itself is not for signing mail, "" when it is.
 func Unfit(c *x509.Certificate) Reason {
@@ -114,15 +87,15 @@ var reasons = []struct {
 	{path.CAKeyUsage, Unknown},
 	{path.NameChaining, Unknown},
 	{path.Malformed, Invalid},
-	{path.Critical, Invalid},
+	{path.Critical, Critical},
 	{path.KeyUsage, KeyUsage},
 	{path.Purpose, Purpose},
 	{path.Expired, Expired},
 	{path.NotYetValid, NotYetValid},
 	{path.Names, Constraints},
-	{path.PathLength, Invalid},
-	{path.PolicyMapping, Invalid},
-	{path.Policies, Invalid},
+	{path.PathLength, PathLength},
+	{path.PolicyMapping, Policies},
+	{path.Policies, Policies},
 	{path.Weak, Weak},
 }
 

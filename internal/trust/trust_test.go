@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -65,6 +66,15 @@ func user(c *x509.Certificate) {
 	c.EmailAddresses = []string{"alice@example.jp"}
 }
 
+// believing is anchors of CAs for all mail.
+func believing(cas ...*x509.Certificate) *Anchors { return New(Sources{Mail: cas}, Options{}) }
+
+// way is the path that is found.
+func way(a *Anchors, leaf *x509.Certificate, extra []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
+	f := a.Among(context.Background(), Came{Certificates: extra}, at).Find(leaf, "")
+	return f.Path, f.Err
+}
+
 func TestPath(t *testing.T) {
 	root := mint(t, "root", nil, ca)
 	sub := mint(t, "sub", root, ca)
@@ -124,7 +134,7 @@ func TestPath(t *testing.T) {
 			leaf := mint(t, "alice", tt.issuer, tt.edit)
 			// Where there is one way only, crypto/x509 checks the signatures; among impostors that is done here.
 			for _, impostors := range [][]*x509.Certificate{nil, impostors} {
-				path, err := NewAnchors([]*x509.Certificate{root.cert}).Path(leaf.cert, slices.Concat(impostors, tt.extra), now)
+				path, err := way(believing(root.cert), leaf.cert, slices.Concat(impostors, tt.extra), now)
 				var e *Error
 				if tt.want == "" {
 					if err != nil || len(path) != tt.length || path[0] != leaf.cert || path[len(path)-1] != root.cert {
@@ -134,7 +144,7 @@ func TestPath(t *testing.T) {
 					t.Fatalf("%v, want %q", err, tt.want)
 				}
 			}
-			if _, err := NewAnchors(nil).Path(leaf.cert, append(tt.extra, root.cert), now); err == nil {
+			if _, err := way(believing(), leaf.cert, append(tt.extra, root.cert), now); err == nil {
 				t.Error("trusted without any anchor")
 			}
 		})
@@ -145,20 +155,20 @@ func TestPath(t *testing.T) {
 func TestAnchorThatIsNoCA(t *testing.T) {
 	root := mint(t, "root", nil, ca)
 	for name, pinned := range map[string]*node{"self-signed": mint(t, "alice", nil, user), "issued": mint(t, "alice", root, user)} {
-		anchors := NewAnchors([]*x509.Certificate{pinned.cert})
-		if path, err := anchors.Path(pinned.cert, nil, now); err != nil || len(path) != 1 {
+		anchors := believing(pinned.cert)
+		if path, err := way(anchors, pinned.cert, nil, now); err != nil || len(path) != 1 {
 			t.Errorf("%s: path of %d, %v", name, len(path), err)
 		}
 		below := mint(t, "mallory", pinned, user)
-		if _, err := anchors.Path(below.cert, []*x509.Certificate{pinned.cert}, now); err == nil {
+		if _, err := way(anchors, below.cert, []*x509.Certificate{pinned.cert}, now); err == nil {
 			t.Errorf("%s: it certifies others", name)
 		}
-		if _, err := anchors.Path(pinned.cert, nil, now.AddDate(2, 0, 0)); err == nil {
+		if _, err := way(anchors, pinned.cert, nil, now.AddDate(2, 0, 0)); err == nil {
 			t.Errorf("%s: for ever", name)
 		}
 	}
 	server := mint(t, "server", nil, func(c *x509.Certificate) { user(c); c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
-	if _, err := NewAnchors([]*x509.Certificate{server.cert}).Path(server.cert, nil, now); err == nil {
+	if _, err := way(believing(server.cert), server.cert, nil, now); err == nil {
 		t.Error("a server's certificate signs mail")
 	}
 }
@@ -183,7 +193,7 @@ func TestWeakPath(t *testing.T) {
 		{[]*x509.Certificate{mint(t, "root", nil, ca).cert}, []*x509.Certificate{issuer, issuer}, Unknown},
 	} {
 		var e *Error
-		if _, err := NewAnchors(tt.anchors).Path(leaf, tt.extra, leaf.NotBefore.AddDate(0, 0, 1)); !errors.As(err, &e) || e.Reason != tt.want {
+		if _, err := way(believing(tt.anchors...), leaf, tt.extra, leaf.NotBefore.AddDate(0, 0, 1)); !errors.As(err, &e) || e.Reason != tt.want {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
@@ -197,7 +207,7 @@ func TestPathIsBounded(t *testing.T) {
 		extra = append(extra, mint(t, "root", nil, ca).cert)
 	}
 	leaf := mint(t, "alice", mint(t, "root", nil, ca), user)
-	if _, err := NewAnchors([]*x509.Certificate{root.cert}).Path(leaf.cert, extra, now); err == nil {
+	if _, err := way(believing(root.cert), leaf.cert, extra, now); err == nil {
 		t.Error("trusted")
 	}
 }
@@ -208,16 +218,16 @@ func TestPathIsRemembered(t *testing.T) {
 	root := mint(t, "root", nil, ca)
 	sub := mint(t, "sub", root, ca)
 	leaf := mint(t, "alice", sub, user)
-	a := NewAnchors([]*x509.Certificate{root.cert})
+	a := believing(root.cert)
 	with, without := []*x509.Certificate{sub.cert}, []*x509.Certificate(nil)
 	for range 2 {
-		if _, err := a.Path(leaf.cert, with, now); err != nil {
+		if _, err := way(a, leaf.cert, with, now); err != nil {
 			t.Error(err)
 		}
-		if _, err := a.Path(leaf.cert, without, now); err == nil {
+		if _, err := way(a, leaf.cert, without, now); err == nil {
 			t.Error("trusted without the intermediate, which only came before")
 		}
-		if _, err := a.Path(leaf.cert, with, now.AddDate(2, 0, 0)); err == nil {
+		if _, err := way(a, leaf.cert, with, now.AddDate(2, 0, 0)); err == nil {
 			t.Error("trusted after it has expired, as it was trusted before")
 		}
 	}
@@ -228,12 +238,12 @@ func BenchmarkPath(b *testing.B) {
 	sub := mint(b, "sub", root, ca)
 	leaf := mint(b, "alice", sub, user)
 	for name, anchors := range map[string]func() *Anchors{
-		"first": func() *Anchors { return NewAnchors([]*x509.Certificate{root.cert}) },
-		"again": sync.OnceValue(func() *Anchors { return NewAnchors([]*x509.Certificate{root.cert}) }),
+		"first": func() *Anchors { return believing(root.cert) },
+		"again": sync.OnceValue(func() *Anchors { return believing(root.cert) }),
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := anchors().Path(leaf.cert, []*x509.Certificate{sub.cert}, now); err != nil {
+				if _, err := way(anchors(), leaf.cert, []*x509.Certificate{sub.cert}, now); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type Question struct {
 	// NoAddressCheck leaves From out of it: `verify -no-address-check`.
 	NoAddressCheck bool
 	Anchors        *trust.Anchors
+	// Context ends what is fetched meanwhile; nil is none.
+	Context context.Context
 	// At is the present time, never the signer's.
 	At time.Time
 }
@@ -89,7 +92,10 @@ func Judge(r *smime.Report, q Question) Result {
 		return Result{Status: PermError, Reason: "signature has no signer", Part: r.Part}
 	}
 	var result Result
-	search := q.Anchors.Among(r.Certificates, q.At)
+	if q.Context == nil {
+		q.Context = context.Background()
+	}
+	search := q.Anchors.Among(q.Context, trust.Came{Certificates: r.Certificates, CRLs: r.CRLs}, q.At)
 	for i, s := range r.Signers {
 		one := q.signer(s.Result, search)
 		if i == 0 || worse[one.Status] > worse[result.Status] {
@@ -164,7 +170,7 @@ func (q Question) trusted(s cms.SignerResult, search *trust.Search) (*x509.Certi
 	best, valid := s.Certificate, false
 	var why error
 	for _, c := range append([]*x509.Certificate{s.Certificate}, s.Twins...) {
-		_, err := search.Path(c)
+		err := search.Find(c, q.domain()).Err
 		if err == nil {
 			return c, nil
 		}
@@ -173,6 +179,14 @@ func (q Question) trusted(s cms.SignerResult, search *trust.Search) (*x509.Certi
 		}
 	}
 	return best, why
+}
+
+// domain is that of the one From address, "" if there is none.
+func (q Question) domain() string {
+	if q.FromProblem != "" || len(q.From) != 1 {
+		return ""
+	}
+	return q.From[0].Domain
 }
 
 func fault(err error) (Status, string) {

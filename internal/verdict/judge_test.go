@@ -60,7 +60,7 @@ func TestJudge(t *testing.T) {
 				tt.report.Kind, tt.report.Part = smime.SignedDetached, "2"
 			}
 			from := mailaddr.Address{Local: "alice", Domain: "example.jp"}
-			got := Judge(&tt.report, Question{From: []mailaddr.Address{from}, Anchors: trust.NewAnchors(p.Roots()), At: time.Now()})
+			got := Judge(&tt.report, Question{From: []mailaddr.Address{from}, Anchors: trust.New(trust.Sources{Mail: p.Roots()}, trust.Options{}), At: time.Now()})
 			if got.Status != tt.want || got.Identifier != tt.identifier {
 				t.Errorf("%+v, want %s by %q", got, tt.want, tt.identifier)
 			}
@@ -70,10 +70,10 @@ func TestJudge(t *testing.T) {
 		})
 	}
 	report := smime.Report{Kind: smime.SignedOpaque, Signers: []smime.Signer{by(mallory, nil)}}
-	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.NewAnchors(p.Roots()), At: time.Now()}); got.Status != Pass {
+	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.New(trust.Sources{Mail: p.Roots()}, trust.Options{}), At: time.Now()}); got.Status != Pass {
 		t.Errorf("without address check: %+v", got)
 	}
-	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.NewAnchors(nil), At: time.Now()}); got.Status != Fail {
+	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.New(trust.Sources{}, trust.Options{}), At: time.Now()}); got.Status != Fail {
 		t.Errorf("without anchors: %+v", got)
 	}
 }
@@ -103,11 +103,11 @@ func TestJudgeTwins(t *testing.T) {
 			result.Twins = append(result.Twins, id.Certificate)
 		}
 		report := smime.Report{Kind: smime.SignedOpaque, Signers: []smime.Signer{{Result: result}}}
-		q := Question{From: from, Anchors: trust.NewAnchors(p.Roots()), At: time.Now()}
+		q := Question{From: from, Anchors: trust.New(trust.Sources{Mail: p.Roots()}, trust.Options{}), At: time.Now()}
 		if got := Judge(&report, q); got.Status != tt.want || got.Reason != string(tt.reason) {
 			t.Errorf("%s: %+v, want %s", tt.name, got, tt.want)
 		}
-		if c, _ := q.trusted(result, q.Anchors.Among(nil, q.At)); !c.Equal(tt.who.Certificate) {
+		if c, _ := q.trusted(result, q.Anchors.Among(t.Context(), trust.Came{}, q.At)); !c.Equal(tt.who.Certificate) {
 			t.Errorf("%s: the certificate from %v to %v by %s counts", tt.name, c.NotBefore, c.NotAfter, c.Issuer)
 		}
 	}
@@ -251,7 +251,7 @@ func TestOfAMailPastALimit(t *testing.T) {
 	var h message.Header
 	h = append(h, message.NewField("From", " alice@example.jp"), message.NewField("Content-Type", " multipart/mixed; boundary=b"))
 	m := &message.Message{Header: h, Body: message.Bytes([]byte(strings.Repeat("--b\r\n\r\n", 50))), Newline: "\r\n"}
-	_, got, err := Of(m, smime.VerifyOptions{Limits: message.Limits{Parts: 10}}, Question{Anchors: trust.NewAnchors(nil), At: time.Now()})
+	_, got, err := Of(m, smime.VerifyOptions{Limits: message.Limits{Parts: 10}}, Question{Anchors: trust.New(trust.Sources{}, trust.Options{}), At: time.Now()})
 	if err != nil || got.Status != Neutral || !strings.Contains(got.Reason, "more than 10 parts") {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -31,9 +31,9 @@ var events = []*regexp.Regexp{
 // all that a result or a reply can be.
 func TestLogIsExplained(t *testing.T) {
 	root := rig.Root(t)
-	words := []string{
-		string(trust.Unknown), string(trust.Expired), string(trust.ExpiredCA), string(trust.NotYetValid), string(trust.Purpose),
-		string(trust.KeyUsage), string(trust.Constraints), string(trust.Weak), string(trust.Invalid),
+	var words []string
+	for _, r := range trust.Reasons() {
+		words = append(words, string(r))
 	}
 	for _, s := range []verdict.Status{verdict.None, verdict.Pass, verdict.Fail, verdict.Policy, verdict.Neutral, verdict.TempError, verdict.PermError} {
 		words = append(words, "| "+string(s)+" | "+s.Verify()+" |")

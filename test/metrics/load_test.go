@@ -56,7 +56,7 @@ func inside(t *testing.T, socket string) (address string) {
 			LocalDomains: []string{daemon.Domain}, InternalHosts: []netip.Prefix{netip.MustParsePrefix(daemon.Local + "/32")}, Sign: true,
 		},
 		Identities: keystore.NewIdentities([]pki.Identity{people.User(alice, ca.P256)}),
-		Anchors:    trust.NewAnchors(people.Roots()),
+		Anchors:    trust.New(trust.Sources{Mail: people.Roots()}, trust.Options{}),
 		Spool:      store,
 		Meter:      m,
 	})
