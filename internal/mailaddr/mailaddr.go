@@ -49,10 +49,33 @@ func Parse(s string) (Address, error) {
 // section 4.2.1.6, RFC 2985 section 5.2.1), so letters beyond ASCII make none:
 // IDNA would map some of them to somebody else's domain.
 func ParseIA5(s string) (Address, error) {
-	if strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }) {
+	if !isASCII(s) {
 		return Address{}, fmt.Errorf("%q is not an ASCII address", s)
 	}
 	return Parse(s)
+}
+
+// ParseUTF8Mailbox takes a SmtpUTF8Mailbox of a certificate (RFC 9598 section 3).
+// Its local part has letters beyond ASCII: any other belongs into an rfc822Name,
+// whose rules it would get round here. Its domain is in A-labels, or in the
+// U-labels that RFC 8398 had; nothing is mapped to make one.
+func ParseUTF8Mailbox(s string) (Address, error) {
+	i := strings.LastIndexByte(s, '@')
+	if i < 0 || isASCII(s[:i]) {
+		return Address{}, fmt.Errorf("%q is no address that needs UTF-8", s)
+	}
+	a, err := Parse(s)
+	if err != nil || isASCII(s[i+1:]) {
+		return a, err
+	}
+	if u, err := idna.Lookup.ToUnicode(a.Domain); err != nil || u != s[i+1:] {
+		return Address{}, fmt.Errorf("%q is not in the form in which domains are compared", s[i+1:])
+	}
+	return a, nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
 // isLocalPart: dot-atom or quoted-string. What is within the quotes net/mail

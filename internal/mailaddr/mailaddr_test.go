@@ -137,6 +137,28 @@ func TestParseIA5(t *testing.T) {
 	}
 }
 
+func TestParseUTF8Mailbox(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"\u7528\u6237@example.jp", "\u7528\u6237@example.jp"},
+		{"\u7528\u6237@EXAMPLE.jp", "\u7528\u6237@example.jp"},
+		{"\u7528\u6237@xn--wgv71a119e.jp", "\u7528\u6237@xn--wgv71a119e.jp"},
+		{"\u7528\u6237@\u65e5\u672c\u8a9e.jp", "\u7528\u6237@xn--wgv71a119e.jp"}, // RFC 8398
+		{"alice@example.jp", ""},                 // belongs into an rfc822Name
+		{"alice@\u65e5\u672c\u8a9e.jp", ""},      // too
+		{"\u7528\u6237@\uff45xample.jp", ""},     // full-width e, which IDNA maps to e
+		{"\u7528\u6237@example\u3002jp", ""},     // ideographic full stop
+		{"\u7528\u6237@B\u00dcCHER.example", ""}, // no U-label
+		{" \u7528\u6237@example.jp", ""},
+		{"\u7528\u6237@example.jp ", ""},
+		{"\u7528\u6237 <\u7528\u6237@example.jp>", ""},
+		{"\u7528\u6237", ""},
+	} {
+		if a, err := ParseUTF8Mailbox(tt.in); a.String() != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("ParseUTF8Mailbox(%q) = %v, %v; want %q", tt.in, a, err, tt.want)
+		}
+	}
+}
+
 func TestSame(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
