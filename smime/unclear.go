@@ -86,7 +86,7 @@ func stray(p *message.Part) string {
 func extraParts(b message.Body, p *message.Part) bool {
 	mark := []byte("--" + p.Params["boundary"])
 	content := p.Parts[0]
-	return marks(message.Section(b, 0, content.Offset), mark, 1) > 1 ||
+	return marks(message.Section(b, p.BodyOffset, content.Offset-p.BodyOffset), mark, 1) > 1 ||
 		marks(message.Section(b, content.End, p.End-content.End), mark, 2) > 2
 }
 

@@ -28,6 +28,8 @@ type VerifyOptions struct {
 	// Certificates are known to the caller and tried for signers whose own
 	// certificate is not in the mail.
 	Certificates []*x509.Certificate
+	// Nested is how many of the signed parts further inside are verified.
+	Nested int
 }
 
 // A Report is what is known of a mail's signature without trusting anybody.
@@ -48,19 +50,10 @@ type Report struct {
 	Nested []Nested
 }
 
-// MaxNested bounds Report.Nested.
-const MaxNested = 32
-
 // A Signer is one signature over the mail and what became of it.
 type Signer struct {
 	// Result.Err is nil when the signature is good over the content.
 	Result cms.SignerResult
-}
-
-// Nested is an S/MIME object further inside.
-type Nested struct {
-	Section string
-	Kind    Kind
 }
 
 // Verify finds out whether the mail as a whole is signed and each signature
@@ -76,6 +69,18 @@ func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	r, err := report(body, root, f, o.Certificates)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.nested(r, body, root); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// report says what is known of the signatures of an entity.
+func report(b message.Body, p *message.Part, f finding, known []*x509.Certificate) (*Report, error) {
 	r := &Report{Kind: f.kind}
 	if f.part != nil {
 		r.Part = section(f.part)
@@ -83,15 +88,10 @@ func Verify(m *message.Message, o VerifyOptions) (*Report, error) {
 	if f.problem != nil {
 		r.Err = f.problem
 	}
-	if f.signed != nil {
-		if err := r.signers(body, root, f, o.Certificates); err != nil {
-			return nil, err
-		}
+	if f.signed == nil {
+		return r, nil
 	}
-	if err := r.nested(body, root); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r, r.signers(b, p, f, known)
 }
 
 // examine finds out what the mail is.
@@ -229,29 +229,6 @@ func checkMicalg(micalg string, signers []Signer) *Problem {
 		}
 		if !ok {
 			return &Problem{Contradiction, fmt.Sprintf("micalg says %s, the signature is made with %s", strings.Join(named, ", "), h), nil}
-		}
-	}
-	return nil
-}
-
-// nested finds S/MIME objects that cover less than the mail.
-func (r *Report) nested(b message.Body, p *message.Part) error {
-	for i, c := range p.Parts {
-		if len(r.Nested) == MaxNested {
-			return nil
-		}
-		if p.MediaType == "multipart/signed" && i == len(p.Parts)-1 {
-			continue // the signature belongs to the whole
-		}
-		kind, err := glance(b, c)
-		if err != nil {
-			return err
-		}
-		if kind != Plain {
-			r.Nested = append(r.Nested, Nested{section(c), kind})
-		}
-		if err := r.nested(b, c); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -159,33 +159,6 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-func TestNestedSignaturesAreToldAndDecideNothing(t *testing.T) {
-	m := makeParts(t, testpki.NewAt(t, fixed).User("alice@corp.example", ca.P256))
-	signed := multipartSigned(p7sParams, "\nHello Bob.\n", p7sType, m.detached, end)
-	_, signed, _ = strings.Cut(signed, "MIME-Version: 1.0\n")
-	mail := "Content-Type: multipart/mixed; boundary=m\n\n--m\n" + signed + "--m\nContent-Type: message/rfc822\n\nSubject: inside\n" + signed +
-		"--m\nContent-Type: " + p7mType + "\nContent-Transfer-Encoding: base64\n\n" + b64(m.opaque) + "--m--\n"
-	r := verify(t, read(t, newSpool(t), mail))
-	want := []smime.Nested{{"1", smime.SignedDetached}, {"2", smime.SignedDetached}, {"3", smime.SignedOpaque}}
-	if r.Kind != smime.Plain || len(r.Signers) != 0 || len(r.Nested) != len(want) {
-		t.Fatalf("%s, nested %v", describe(r), r.Nested)
-	}
-	for i, n := range r.Nested {
-		if n != want[i] {
-			t.Errorf("nested %v, want %v", n, want[i])
-		}
-	}
-
-	var many strings.Builder
-	many.WriteString("Content-Type: multipart/mixed; boundary=m\n\n")
-	for range 100 {
-		many.WriteString("--m\nContent-Type: " + p7mType + "\nContent-Transfer-Encoding: base64\n\n" + b64(m.opaque))
-	}
-	if r := verify(t, read(t, newSpool(t), many.String())); len(r.Nested) != smime.MaxNested {
-		t.Errorf("%d nested signatures told", len(r.Nested))
-	}
-}
-
 func TestVerifyWithoutTheSignersCertificate(t *testing.T) {
 	p := testpki.NewAt(t, fixed)
 	id := p.User("alice@corp.example", ca.P256)

@@ -13,7 +13,8 @@ import (
 
 // Why there is no plaintext.
 var (
-	// ErrNoRecipient: it is encrypted, but to nobody whose key is at hand. Everybody can see that.
+	// ErrNoRecipient: it is encrypted, but to nobody whose key is at hand, or not to all who would read it. Nothing of what
+	// was encrypted says so.
 	ErrNoRecipient = errors.New("encrypted for nobody whose key is here")
 	// ErrDecrypt is all that is said of everything that depends on a key: a wrong one, bad padding, a bad tag, a ciphertext that
 	// is cut off, plaintext that the caller's Check refuses. Who could tell one from the other could decrypt with
@@ -47,9 +48,9 @@ func (p *Plaintext) Close() error { return p.spool.Close() }
 
 // ReadEnvelopedOptions say who opens and where the plaintext goes.
 type ReadEnvelopedOptions struct {
-	Keys []recipient.Key
-	// Spool makes the place for the plaintext, one for each of our keys that it may be encrypted to. It is closed unless all is
-	// good.
+	Keys recipient.Keys
+	// Spool makes the place for the plaintext, one for each content-encryption key that our keys give. It is closed unless all
+	// is good.
 	Spool func() (Spool, error)
 	// Check looks at the plaintext before anybody else does; what it refuses counts as not decrypted. One of 256 wrong keys
 	// yields right padding, and Check then sees noise. Without AEAD it sees noise in other cases too, so that they take the
@@ -67,7 +68,7 @@ type Enveloped struct {
 	Version     int
 	Recipients  []*recipient.Info
 	Opened      int // which of Recipients gave the key
-	Key         int // which of the Keys opened it
+	By          []recipient.Key // that opened it, the one for that recipient first
 	ContentType asn1.ObjectIdentifier
 	Cipher      content.Cipher
 	Attributes  []Attribute // authenticated with the content

@@ -3,21 +3,27 @@ package cms
 import (
 	"bufio"
 	"bytes"
+	"crypto/subtle"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"mailseal/smime/cms/ber"
 	"mailseal/smime/cms/content"
 	"mailseal/smime/cms/recipient"
 )
 
-// maxAttempts bounds the pairs of recipient and key that are tried. There is one where senders are honest; more of them, as when
+// maxAttempts bounds the content-encryption keys that are tried. There is one where senders are honest; more of them, as when
 // a password is given or somebody names us twice, are tried side by side, because who saw the first fail would know more than he
 // should.
 const maxAttempts = 4
+
+// maxUnwraps bounds the pairs of recipient and key that one is looked for with: several of us may be recipients.
+const maxUnwraps = 64
 
 // maxRounds bounds the rounds of PBKDF2 of all attempts together: three recipients as most programs write them.
 const maxRounds = 2_000_000
@@ -32,12 +38,14 @@ type decryption struct {
 	aads     [][]byte
 }
 
-// attempt is one pair of recipient and key, and what became of it.
+// attempt is one content-encryption key, whom we have it by, and what became of it.
 type attempt struct {
-	info, key int
-	spool     Spool
-	source    struct{ io.Reader } // of cipher
-	cipher    *content.Decrypter
+	info   int // of the first of keys
+	keys   []recipient.Key
+	cek    []byte
+	spool  Spool
+	source struct{ io.Reader } // of cipher
+	cipher *content.Decrypter
 }
 
 // read reads everything that lies between the content type and the end.
@@ -50,6 +58,9 @@ func (d *decryption) read() (err error) {
 	}
 	if d.Recipients, err = d.recipientInfos(); err != nil {
 		return err
+	}
+	if d.options.Keys == nil {
+		return ErrNoRecipient
 	}
 	if d.match(); len(d.attempts) == 0 {
 		return ErrNoRecipient
@@ -81,21 +92,25 @@ func (d *decryption) read() (err error) {
 // match finds who of the recipients we may be: those who are named first, as every password may be anybody's.
 func (d *decryption) match() {
 	var guesses []*attempt
-	rounds := 0
+	rounds, tries := 0, map[*x509.Certificate]int{}
 	for i, info := range d.Recipients {
-		for k, key := range d.options.Keys {
+		for _, key := range d.options.Keys.For(info) {
+			one := &attempt{info: i, keys: []recipient.Key{key}}
 			switch {
-			case !info.For(key):
 			case info.Kind != recipient.Password:
-				d.attempts = append(d.attempts, &attempt{info: i, key: k})
-			case rounds+info.Rounds() <= maxRounds:
+				if tries[key.Certificate]++; tries[key.Certificate] <= maxAttempts {
+					d.attempts = append(d.attempts, one)
+				}
+			case rounds+info.Rounds() <= maxRounds && len(guesses) < maxAttempts:
 				rounds += info.Rounds()
-				guesses = append(guesses, &attempt{info: i, key: k})
+				guesses = append(guesses, one)
 			}
 		}
+		if len(d.attempts) >= maxUnwraps {
+			break
+		}
 	}
-	d.attempts = append(d.attempts, guesses...)
-	d.attempts = d.attempts[:min(len(d.attempts), maxAttempts)]
+	d.attempts = append(d.attempts[:min(len(d.attempts), maxUnwraps)], guesses...)
 }
 
 // encryptedContentInfo enters an EncryptedContentInfo (RFC 5652 section 6.1). The content, nil if there is none, must be read
@@ -191,29 +206,53 @@ func (d *decryption) allowed() error {
 }
 
 // start gets the keys. What is not supported is so for everybody to see; another recipient may still do.
-func (d *decryption) start(a content.Algorithm) (err error) {
+func (d *decryption) start(a content.Algorithm) error {
+	if err := d.unwrap(a.Cipher().KeySize()); err != nil {
+		return err
+	}
+	for _, t := range d.attempts {
+		var err error
+		if t.spool, err = d.options.Spool(); err != nil {
+			return err
+		}
+		if t.cipher, err = a.Decrypter(&t.source, t.cek); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unwrap gets the content-encryption keys, each once. Whoever adds a recipient to a mail that was for others does not know theirs,
+// so the one that he wraps is another one: only who opens the same one is among those whom the content is for. That tells nobody
+// anything of a key that he does not have.
+func (d *decryption) unwrap(size int) error {
 	var unsupported error
 	candidates := d.attempts
 	d.attempts = nil
 	for _, t := range candidates {
-		cek, err := d.Recipients[t.info].Unwrap(d.options.Keys[t.key], a.Cipher().KeySize())
+		var err error
+		t.cek, err = d.Recipients[t.info].Unwrap(t.keys[0], size)
 		if errors.Is(err, recipient.ErrUnsupported) {
 			unsupported = fmt.Errorf("%w: %v", ErrUnsupported, err)
 			continue
 		} else if err != nil {
 			return err
 		}
-		if t.spool, err = d.options.Spool(); err != nil {
-			return err
-		}
-		d.attempts = append(d.attempts, t)
-		if t.cipher, err = a.Decrypter(&t.source, cek); err != nil {
-			return err
+		same := slices.IndexFunc(d.attempts, func(o *attempt) bool { return subtle.ConstantTimeCompare(o.cek, t.cek) == 1 })
+		if same < 0 {
+			d.attempts = append(d.attempts, t)
+		} else {
+			d.attempts[same].keys = append(d.attempts[same].keys, t.keys[0])
 		}
 	}
 	if len(d.attempts) == 0 {
 		return unsupported
 	}
+	d.attempts = slices.DeleteFunc(d.attempts, func(t *attempt) bool { return !d.options.Keys.Enough(t.keys) })
+	if len(d.attempts) == 0 {
+		return ErrNoRecipient
+	}
+	d.attempts = d.attempts[:min(len(d.attempts), maxAttempts)]
 	return nil
 }
 
@@ -244,7 +283,7 @@ func (d *decryption) release() (*Enveloped, error) {
 		}
 		if good && released == nil {
 			released = t
-			d.Content, d.Opened, d.Key = &Plaintext{t.spool, size}, t.info, t.key
+			d.Content, d.Opened, d.By = &Plaintext{t.spool, size}, t.info, t.keys
 		}
 	}
 	if released == nil {

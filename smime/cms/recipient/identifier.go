@@ -36,6 +36,27 @@ func placeOf(c *x509.Certificate, ids []Identifier) int {
 	})
 }
 
+// name is the same for those that are the same recipient.
+func (id Identifier) name() string {
+	if id.Serial != nil {
+		return "serial " + id.Serial.Text(62) + " " + string(id.Issuer)
+	}
+	return "key " + string(id.SubjectKeyID)
+}
+
+// namesOf are the names that placeOf finds c by.
+func namesOf(c *x509.Certificate) []string {
+	names := []string{Identifier{Issuer: c.RawIssuer, Serial: c.SerialNumber}.name()}
+	own := c.SubjectKeyId
+	if len(own) == 0 {
+		own = keyDigest(c)
+	}
+	if len(own) > 0 {
+		names = append(names, Identifier{SubjectKeyID: own}.name())
+	}
+	return names
+}
+
 // keyDigest is the key identifier that senders reckon with for a certificate that has none (RFC 5280 section 4.2.1.2).
 func keyDigest(c *x509.Certificate) []byte {
 	var spki struct {

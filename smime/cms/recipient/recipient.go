@@ -107,6 +107,7 @@ func publicKey(c *x509.Certificate) (crypto.PublicKey, error) {
 
 // Key is what may open: a private key and the certificate that it is named by, or a password.
 type Key struct {
+	Name        string // for reports: what its owner calls it
 	Certificate *x509.Certificate
 	Private     crypto.PrivateKey // crypto.Decrypter (RSA), ecdh.KeyExchanger, *ecdsa.PrivateKey or crypto.Decapsulator (ML-KEM)
 	Password    []byte
