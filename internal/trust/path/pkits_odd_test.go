@@ -14,7 +14,7 @@ import (
 const others = `
 4.1.1 ValidCertificatePathTest1 |
 4.1.3 InvalidEESignatureTest3 | signature
-4.1.5 ValidDSAParameterInheritanceTest5 | weak-algorithm
+4.1.5 ValidDSAParameterInheritanceTest5 | signature
 4.2.1 InvalidCAnotBeforeDateTest1 | not-yet-valid
 4.2.3 Validpre2000UTCnotBeforeDateTest3 |
 4.2.5 InvalidCAnotAfterDateTest5 | expired

@@ -49,28 +49,42 @@ func NewStore(anchors []*x5280.Certificate) *Store {
 
 // A Search finds the paths of all signers of one mail. It may be used by one goroutine.
 type Search struct {
-	store   *Store
-	others  names
-	reach   map[string]int // by name: how many certificates it is to an anchor, by names
-	checked map[edge]error
+	store  *Store
+	others names
+	reach  map[string]int // by name: how many certificates it is to an anchor, by names
+	*effort
+}
+
+// An effort is what searches for one mail share, to whatever anchors they lead.
+type effort struct {
+	extra   []*x5280.Certificate
 	o       Options
-	work    time.Duration // left
-	signers int
-	steps   int // left, of names and policies
-	looks   int // left
+	checked map[edge]error
+	signers map[*x5280.Certificate]bool // who have been looked for
+	work    time.Duration               // left
+	steps   int                         // left, of names and policies
+	looks   int                         // left
 }
 
 type edge struct{ child, parent *x5280.Certificate }
 
 // Among searches through certificates that came along, in whatever order.
 func (s *Store) Among(extra []*x5280.Certificate, o Options) *Search {
-	f := &Search{
-		store: s, others: names{}, reach: map[string]int{}, checked: map[edge]error{}, o: o,
-		work: mailWork, signers: maxSigners, steps: maxSteps, looks: maxLooks,
-	}
+	return s.search(&effort{
+		extra: extra, o: o, checked: map[edge]error{}, signers: map[*x5280.Certificate]bool{},
+		work: mailWork, steps: maxSteps, looks: maxLooks,
+	})
+}
+
+// Toward is the same search for paths to other anchors. Both together take no more
+// work than one.
+func (f *Search) Toward(s *Store) *Search { return s.search(f.effort) }
+
+func (s *Store) search(e *effort) *Search {
+	f := &Search{store: s, others: names{}, reach: map[string]int{}, effort: e}
 	below := map[string][]*x5280.Certificate{} // by issuer
 	seen := map[string]bool{}
-	for _, c := range extra {
+	for _, c := range e.extra {
 		if seen[string(c.X509.Raw)] || s.anchors.has(c) {
 			continue
 		}
@@ -100,21 +114,33 @@ func (s *Store) Among(extra []*x5280.Certificate, o Options) *Search {
 // Path returns the first good path of leaf. Without one it is the best of those that
 // were tried: the one that fails last.
 func (f *Search) Path(leaf *x5280.Certificate) Result {
-	if f.signers > 0 {
-		f.signers, f.work = f.signers-1, f.work+signerWork
+	r, _ := f.First(leaf, func(Result) bool { return true })
+	return r
+}
+
+// First returns the first good path of leaf that accept, which may look at other
+// things than the rules, takes. Without one it is the first good path that was
+// refused, or the best of those that were tried, and false.
+func (f *Search) First(leaf *x5280.Certificate, accept func(Result) bool) (Result, bool) {
+	if !f.signers[leaf] && len(f.signers) < maxSigners {
+		f.signers[leaf], f.work = true, f.work+signerWork
 	}
 	if f.store.anchors.has(leaf) {
-		return f.validate([]*x5280.Certificate{leaf})
+		r := f.validate([]*x5280.Certificate{leaf})
+		return r, r.Good() && accept(r)
 	}
-	w := &walk{Search: f, visits: maxVisits, attempts: maxAttempts}
+	w := &walk{Search: f, accept: accept, visits: maxVisits, attempts: maxAttempts}
 	if w.up([]*x5280.Certificate{leaf}) {
-		return w.best
+		return w.best, true
+	}
+	if w.best.Good() {
+		return w.best, false
 	}
 	if w.spent {
 		w.best.Failures = append(w.best.Failures, Failure{Effort, leaf, 0,
 			"so many certificates came along, or with keys so large, that not all paths of " + named(0, leaf) + " were tried"})
 	}
-	return w.best
+	return w.best, false
 }
 
 func (f *Search) validate(path []*x5280.Certificate) Result {
@@ -143,6 +169,7 @@ func cost(c *x5280.Certificate) time.Duration { return x509key.Cost(x509key.Publ
 // A walk goes up from one leaf.
 type walk struct {
 	*Search
+	accept           func(Result) bool
 	visits, attempts int // left
 	spent            bool
 	best             Result
@@ -179,11 +206,11 @@ func (w *walk) up(path []*x5280.Certificate) bool {
 			return false
 		}
 		r := w.validate(next)
-		if r.Good() {
+		if r.Good() && w.accept(r) {
 			w.best = r
 			return true
 		}
-		w.note(100-len(r.Failures), r)
+		w.note(rank(r), r)
 	}
 	if len(w.best.Path) == 0 {
 		w.note(0, Result{Path: path, Failures: []Failure{w.ends(top, len(path)-1)}})
@@ -212,6 +239,17 @@ func (w *walk) ends(c *x5280.Certificate, depth int) Failure {
 		text += fmt.Sprintf(": the certificate of %.200q, who issued %s, is not among them and did not come along", top.X509.Issuer.String(), top)
 	}
 	return Failure{NoIssuer, c, depth, text}
+}
+
+// rank orders paths to an anchor by how little is wrong with them: more than of any
+// that leads to none.
+func rank(r Result) int {
+	const most = 1 << 20
+	rank := 2*most - min(len(r.Failures), most-1)
+	if !slices.ContainsFunc(r.Failures, func(f Failure) bool { return f.Rule != Weak }) {
+		rank += most
+	}
+	return rank
 }
 
 // note keeps what is the best to tell if all fails.

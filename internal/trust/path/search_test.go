@@ -76,6 +76,53 @@ func TestFinds(t *testing.T) {
 	}
 }
 
+// A good path that its finder refuses for reasons of his own is not the only one.
+func TestFirst(t *testing.T) {
+	root, old := ca("Root").Sign(nil), ca("Old Root").Sign(nil)
+	sub := ca("Sub").Sign(old)
+	alice := read(t, user().Sign(sub))
+	extra := readAll(t, []*forge.Issued{sub, with(ca("Old Root"), name("Old Root")).Sign(root)})
+	store := NewStore(readAll(t, []*forge.Issued{root, old}))
+	for _, tt := range []struct {
+		name   string
+		accept func(Result) bool
+		want   int
+		ok     bool
+	}{
+		{"any", func(Result) bool { return true }, 3, true},
+		{"one with four", func(r Result) bool { return len(r.Path) == 4 }, 4, true},
+		{"none", func(Result) bool { return false }, 3, false},
+	} {
+		r, ok := store.Among(extra, Options{At: at}).First(alice, tt.accept)
+		if ok != tt.ok || len(r.Path) != tt.want || !r.Good() {
+			t.Errorf("%s: %t, path of %d, %s", tt.name, ok, len(r.Path), r.Text())
+		}
+	}
+	itself := NewStore([]*x5280.Certificate{alice}).Among(nil, Options{At: at})
+	if r, ok := itself.First(alice, func(Result) bool { return false }); ok || !r.Good() {
+		t.Errorf("as itself: %t, %s", ok, r.Text())
+	}
+}
+
+// Searches for several anchors share the work: no mail costs more for them.
+func TestToward(t *testing.T) {
+	all, cas := mesh(t, 24)
+	root := ca("Root", exclude(forge.Mail("a.example"))).Sign(nil)
+	all = append(all, read(t, ca("Mesh 7").Sign(root)))
+	leaf := read(t, user(forge.AltNames(forge.Mail("u@a.example"))).Sign(cas[3]))
+	f := NewStore([]*x5280.Certificate{read(t, root)}).Among(all, Options{At: at})
+	f.Path(leaf)
+	spent := f.work
+	g := f.Toward(NewStore([]*x5280.Certificate{read(t, ca("Other").Sign(nil))}))
+	if r := g.Path(leaf); r.Good() || g.work != spent {
+		t.Errorf("%s; %v left of %v", r.Text(), g.work, spent)
+	}
+	free := read(t, user().Sign(cas[3]))
+	if r := f.Toward(f.store).Path(free); !r.Good() || len(f.signers) != 2 {
+		t.Errorf("%s; %d signers", r.Text(), len(f.signers))
+	}
+}
+
 // mesh are CAs that have all certified each other.
 func mesh(t testing.TB, n int) (all []*x5280.Certificate, cas []*forge.Issued) {
 	t.Helper()
@@ -216,6 +263,10 @@ func TestWeak(t *testing.T) {
 	ed448 := with(ca("Root"), func(c *forge.Certificate) {
 		c.SPKI = append([]byte{0x30, 0x43, 0x30, 5, 6, 3, 0x2b, 0x65, 0x71, 3, 0x3a, 0}, make([]byte, 57)...)
 	}).Sign(nil)
+	md2, dsaWithSHA1 := algorithm("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x02"), algorithm("\x2a\x86\x48\xce\x38\x04\x03")
+	inherits := with(ca("Root"), func(c *forge.Certificate) {
+		c.SPKI = []byte("\x30\x11\x30\x09\x06\x07\x2a\x86\x48\xce\x38\x04\x01\x03\x04\x00\x02\x01\x05")
+	}).Sign(nil)
 	for _, tt := range []struct {
 		name    string
 		path    []*x5280.Certificate
@@ -227,6 +278,9 @@ func TestWeak(t *testing.T) {
 		{"SHA-1, another key", append(by(&stranger, forge.RSAWithSHA1)[:1], read(t, root)), Signature, Signature},
 		{"a key that nobody reads", append(by(root, forge.RSAWithSHA256)[:1], read(t, ed448)), Signature, Signature},
 		{"RSA with 1024 bits", by(short, forge.RSAWithSHA256), Weak, ""},
+		{"MD2, which anybody can say", by(root, md2), Signature, Signature},
+		{"DSA, by a key that is none", by(root, dsaWithSHA1), Signature, Signature},
+		{"DSA, by a key without parameters", append(by(root, dsaWithSHA1)[:1], read(t, inherits)), Signature, Signature},
 	} {
 		for _, allow := range []bool{false, true} {
 			want := tt.want
@@ -240,6 +294,11 @@ func TestWeak(t *testing.T) {
 			check(t, fmt.Sprint(tt.name, ", allowed ", allow), Validate(tt.path, Options{At: at, AllowWeak: allow}), rules)
 		}
 	}
+}
+
+// algorithm is an AlgorithmIdentifier without parameters.
+func algorithm(oid string) []byte {
+	return append([]byte{0x30, byte(len(oid) + 2), 6, byte(len(oid))}, oid...)
 }
 
 // More constraints than anybody has are too many, and not looked at one by one.

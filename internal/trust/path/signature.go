@@ -16,7 +16,7 @@ import (
 
 var (
 	errWeak         = errors.New("too weak")
-	errUnverifiable = errors.New("and not checked")
+	errUnverifiable = errors.New("cannot be checked")
 	errSignature    = errors.New("signature does not verify")
 	errUnknown      = errors.New("unknown algorithm")
 	errEffort       = errors.New("no time left")
@@ -24,8 +24,8 @@ var (
 
 const minRSA = 2048 // bits
 
-// verify checks the signature on child. One that is good but weak is errWeak; with
-// errUnverifiable nobody knows whether it is good.
+// verify checks the signature on child. One that is good but weak is errWeak. Of
+// errUnverifiable nobody knows whether it is good: anybody may have written it.
 func verify(child, parent *x5280.Certificate) error {
 	c := child.X509
 	if len(child.Signature) == 0 {
@@ -33,8 +33,8 @@ func verify(child, parent *x5280.Certificate) error {
 	}
 	key := x509key.Public(parent.X509)
 	switch c.SignatureAlgorithm {
-	case x509.MD2WithRSA, x509.DSAWithSHA1, x509.DSAWithSHA256:
-		return fmt.Errorf("%v is %w, %w", c.SignatureAlgorithm, errWeak, errUnverifiable)
+	case x509.MD2WithRSA:
+		return fmt.Errorf("%v %w", c.SignatureAlgorithm, errUnverifiable)
 	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1:
 		if err := old(c, key); err != nil {
 			return err
@@ -42,11 +42,11 @@ func verify(child, parent *x5280.Certificate) error {
 		return fmt.Errorf("%v is %w", c.SignatureAlgorithm, errWeak)
 	}
 	if parent.X509.PublicKeyAlgorithm == x509.DSA {
-		return fmt.Errorf("DSA is %w, %w", errWeak, errUnverifiable)
+		return verifyDSA(c, key)
 	}
 	r, isRSA := key.(*rsa.PublicKey)
 	if isRSA && r.N.BitLen() < 1024 { // crypto/rsa does not take them
-		return fmt.Errorf("RSA with %d bits is %w, %w", r.N.BitLen(), errWeak, errUnverifiable)
+		return fmt.Errorf("RSA with %d bits %w", r.N.BitLen(), errUnverifiable)
 	}
 	switch err := x509key.CheckSignature(parent.X509, c); {
 	case errors.Is(err, x509.ErrUnsupportedAlgorithm):
@@ -90,6 +90,8 @@ func unsigned(depth int, child, parent *x5280.Certificate, err error) Failure {
 	switch {
 	case errors.Is(err, errEffort):
 		f.Rule, f.Text = Effort, named(depth, child)+" comes with so many others, or with keys so large, that its signature is not checked"
+	case errors.Is(err, errUnverifiable):
+		f.Text = fmt.Sprintf("%s is signed by %s in a way that is too weak to be checked here (%v)", named(depth, child), parent, err)
 	case errors.Is(err, errWeak):
 		f.Rule, f.Text = Weak, fmt.Sprintf("%s is signed by %s in a way that is too weak to be trusted (%v)", named(depth, child), parent, err)
 	case errors.Is(err, errUnknown):

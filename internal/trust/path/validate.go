@@ -87,7 +87,7 @@ func (v *validator) issued(depth int) {
 		v.fail(NameChaining, depth, "names another issuer than %s", issuer)
 	}
 	err := v.signed(c, issuer)
-	if allowed := errors.Is(err, errWeak) && v.o.AllowWeak && !errors.Is(err, errUnverifiable); err != nil && !allowed {
+	if allowed := errors.Is(err, errWeak) && v.o.AllowWeak; err != nil && !allowed {
 		v.failures = append(v.failures, unsigned(depth, c, issuer, err))
 	}
 }
