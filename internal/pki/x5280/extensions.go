@@ -54,6 +54,8 @@ var readers = map[OID]struct {
 	InhibitAnyPolicy:       {"inhibitAnyPolicy", (*Certificate).readInhibitAny},
 	// Where revocation is asked for; who checks that reads them.
 	CRLDistributionPoints: {"cRLDistributionPoints", nil},
+	FreshestCRL:           {"freshestCRL", nil},
+	NoCheck:               {"ocsp-nocheck", nil},
 	AuthorityInfoAccess:   {"authorityInfoAccess", nil},
 }
 
@@ -64,14 +66,10 @@ func (c *Certificate) readExtensions(list cryptobyte.String) bool {
 	}
 	seen := map[OID]bool{}
 	for !list.Empty() {
-		var one, id, value cryptobyte.String
-		var e Extension
-		if !list.ReadASN1(&one, asn1.SEQUENCE) || !one.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) || len(id) == 0 ||
-			one.PeekASN1Tag(asn1.BOOLEAN) && !one.ReadASN1Boolean(&e.Critical) ||
-			!one.ReadASN1(&value, asn1.OCTET_STRING) || !one.Empty() {
+		e, ok := readExtension(&list)
+		if !ok {
 			return false
 		}
-		e.ID, e.Value = OID(id), value
 		if seen[e.ID] {
 			c.fault("it has an extension twice: %v", e.ID)
 		}
@@ -80,11 +78,20 @@ func (c *Certificate) readExtensions(list cryptobyte.String) bool {
 		switch r, known := readers[e.ID]; {
 		case !known && e.Critical:
 			c.Unknown = append(c.Unknown, e.ID)
-		case known && r.read != nil && !r.read(c, value):
+		case known && r.read != nil && !r.read(c, e.Value):
 			c.fault("its %s extension is malformed", r.name)
 		}
 	}
 	return true
+}
+
+func readExtension(list *cryptobyte.String) (e Extension, ok bool) {
+	var one, id, value cryptobyte.String
+	ok = list.ReadASN1(&one, asn1.SEQUENCE) && one.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) && len(id) > 0 &&
+		(!one.PeekASN1Tag(asn1.BOOLEAN) || one.ReadASN1Boolean(&e.Critical)) &&
+		one.ReadASN1(&value, asn1.OCTET_STRING) && one.Empty()
+	e.ID, e.Value = OID(id), value
+	return e, ok
 }
 
 // sequence takes the value of an extension that is one SEQUENCE.
@@ -219,11 +226,18 @@ func (c *Certificate) readSubjectKeyID(value cryptobyte.String) bool {
 	return value.ReadASN1Bytes(&c.SubjectKeyID, asn1.OCTET_STRING) && value.Empty()
 }
 
-func (c *Certificate) readAuthorityKeyID(value cryptobyte.String) bool {
+func (c *Certificate) readAuthorityKeyID(value cryptobyte.String) (ok bool) {
+	c.AuthorityKeyID, ok = readKeyID(value)
+	return ok
+}
+
+// readKeyID reads the keyIdentifier of an authorityKeyIdentifier.
+func readKeyID(value cryptobyte.String) (id []byte, ok bool) {
 	s, ok := sequence(value)
 	if !ok {
-		return false
+		return nil, false
 	}
 	tag := asn1.Tag(0).ContextSpecific()
-	return !s.PeekASN1Tag(tag) || s.ReadASN1Bytes(&c.AuthorityKeyID, tag)
+	ok = !s.PeekASN1Tag(tag) || s.ReadASN1Bytes(&id, tag)
+	return id, ok
 }

@@ -37,7 +37,21 @@ const (
 	PolicyConstraintsID    OID = "\x55\x1d\x24"
 	ExtKeyUsage            OID = "\x55\x1d\x25"
 	InhibitAnyPolicy       OID = "\x55\x1d\x36"
+	FreshestCRL            OID = "\x55\x1d\x2e"
 	AuthorityInfoAccess    OID = "\x2b\x06\x01\x05\x05\x07\x01\x01"
+	// NoCheck is of OCSP responders (RFC 6960 section 4.2.2.2.1).
+	NoCheck OID = "\x2b\x06\x01\x05\x05\x07\x30\x01\x05"
+)
+
+// Extensions of CRLs and of their entries (sections 5.2 and 5.3).
+const (
+	issuerAltName            OID = "\x55\x1d\x12"
+	crlNumber                OID = "\x55\x1d\x14"
+	reasonCode               OID = "\x55\x1d\x15"
+	invalidityDate           OID = "\x55\x1d\x18"
+	deltaCRLIndicator        OID = "\x55\x1d\x1b"
+	issuingDistributionPoint OID = "\x55\x1d\x1c"
+	certificateIssuer        OID = "\x55\x1d\x1d"
 )
 
 // Purposes, and policies.

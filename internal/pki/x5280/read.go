@@ -62,21 +62,12 @@ func (c *Certificate) fault(format string, args ...any) {
 
 // outline reads what has no type of its own.
 func (c *Certificate) outline(der []byte) (o outline, ok bool) {
-	in := cryptobyte.String(der)
-	var outer, tbs cryptobyte.String
-	var algorithm, signature cryptobyte.String
-	if !in.ReadASN1(&outer, asn1.SEQUENCE) || !in.Empty() ||
-		!outer.ReadASN1Element(&o.tbs, asn1.SEQUENCE) ||
-		!outer.ReadASN1Element(&algorithm, asn1.SEQUENCE) ||
-		!outer.ReadASN1(&signature, asn1.BIT_STRING) || !outer.Empty() ||
-		len(signature) == 0 || signature[0] > 7 {
+	signed, rest, ok := ReadSigned(der)
+	if !ok || len(rest) > 0 {
 		return o, false
 	}
-	c.SignatureAlgorithm = algorithm
-	if signature[0] == 0 { // of no algorithm is it anything but octets
-		c.Signature = signature[1:]
-	}
-	tbs = o.tbs
+	c.SignatureAlgorithm, c.Signature, o.tbs = signed.Algorithm, signed.Signature, signed.Content
+	tbs := o.tbs
 	var version, serial, validity cryptobyte.String
 	var given bool
 	if !tbs.ReadASN1(&tbs, asn1.SEQUENCE) || !tbs.ReadOptionalASN1(&version, &given, tagVersion) {
