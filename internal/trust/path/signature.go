@@ -26,9 +26,25 @@ const minRSA = 2048 // bits
 
 // verify checks the signature on child. One that is good but weak is errWeak. Of
 // errUnverifiable nobody knows whether it is good: anybody may have written it.
-func verify(child, parent *x5280.Certificate) error {
-	c := child.X509
-	if len(child.Signature) == 0 {
+func verify(child, parent *x5280.Certificate) error { return signedBy(child.X509, parent) }
+
+// Verify checks a signature on something other than a certificate: a CRL, or an OCSP
+// response. Nothing else of the signer is looked at.
+func Verify(s x5280.Signed, signer *x5280.Certificate, allowWeak bool) error {
+	err := signedBy(s.X509(), signer)
+	if allowWeak && isWeak(err) && !errors.Is(err, errUnverifiable) {
+		return nil
+	}
+	return err
+}
+
+// IsWeak reports whether an error of Verify is about the algorithm alone.
+func IsWeak(err error) bool { return isWeak(err) }
+
+// signedBy is verify, of which the child may be anything that has the outer form of a
+// certificate.
+func signedBy(c *x509.Certificate, parent *x5280.Certificate) error {
+	if len(c.Signature) == 0 {
 		return errSignature
 	}
 	key := x509key.Public(parent.X509)
@@ -48,7 +64,14 @@ func verify(child, parent *x5280.Certificate) error {
 	if isRSA && r.N.BitLen() < 1024 { // crypto/rsa does not take them
 		return fmt.Errorf("RSA with %d bits %w", r.N.BitLen(), errUnverifiable)
 	}
-	switch err := x509key.CheckSignature(parent.X509, c); {
+	signer := parent.X509
+	if restriction, only := x509key.PSSOnly(signer); only && isRSA {
+		if !permits(restriction, c) {
+			return errSignature
+		}
+		signer = &x509.Certificate{PublicKey: key, PublicKeyAlgorithm: x509.RSA}
+	}
+	switch err := x509key.CheckSignature(signer, c); {
 	case errors.Is(err, x509.ErrUnsupportedAlgorithm):
 		return errUnknown
 	case err != nil:
