@@ -36,7 +36,7 @@ func encryptionRatio(b *testing.B, size string, m *message.Message, s *spool.Sto
 		encrypted := encryptWith(b, m, o)
 		b.Run(size+"/decrypt "+c.String(), func(b *testing.B) {
 			byturns.Compare(b, func() { f.decrypt(b) }, func() {
-				edits, _, err := smime.Decrypt(encrypted, smime.DecryptOptions{Keys: []recipient.Key{self.key}, Spool: s})
+				edits, _, err := smime.Decrypt(encrypted, smime.DecryptOptions{Keys: recipient.List{self.key}, Spool: s})
 				drop(b)(edits, err)
 			})
 		})

@@ -82,7 +82,7 @@ func encryptWith(t testing.TB, m *message.Message, o smime.EncryptOptions) *mess
 // decrypt returns the mail as the MTA delivers it.
 func decrypt(t testing.TB, m *message.Message, h holder) (*message.Message, *smime.Opened) {
 	t.Helper()
-	return decryptWith(t, m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t)})
+	return decryptWith(t, m, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t)})
 }
 
 func decryptWith(t testing.TB, m *message.Message, o smime.DecryptOptions) (*message.Message, *smime.Opened) {
@@ -97,7 +97,7 @@ func decryptWith(t testing.TB, m *message.Message, o smime.DecryptOptions) (*mes
 // refuses wants an error and nothing else of a decryption.
 func refuses(t testing.TB, m *message.Message, want error, keys ...recipient.Key) {
 	t.Helper()
-	edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{Keys: keys, Spool: newSpool(t)})
+	edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{Keys: recipient.List(keys), Spool: newSpool(t)})
 	if !errors.Is(err, want) || edits != nil || opened != nil {
 		t.Errorf("got %v with %d edits, want %v", err, len(edits), want)
 	}
@@ -272,7 +272,7 @@ func TestNoBlankLineIsLifted(t *testing.T) {
 	h := bob(p)
 	inside := "Subject: a\r\n \r\n b\r\nContent-Type: text/plain;\r\n\t \r\n hp=cipher\r\nContent-Description:\r\n \r\nContent-ID:\r\n \t\r\n <1@x>\r\n\r\nx\r\n"
 	m := read(t, newSpool(t), "From: a@b\nSubject: ...\n"+envelop(t, h, content.AES256GCM, inside))
-	back, _ := decryptWith(t, m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t), Headers: true})
+	back, _ := decryptWith(t, m, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t), Headers: true})
 	want := "From: a@b\r\nSubject: a\r\n b\r\nContent-Type: text/plain;\r\n hp=cipher\r\nContent-Description:\r\nContent-ID:\r\n <1@x>\r\nMIME-Version: 1.0\r\n\r\nx\r\n"
 	if got := string(whole(t, back)); got != want {
 		t.Errorf("got\n%q\nwant\n%q", got, want)

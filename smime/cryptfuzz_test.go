@@ -87,7 +87,7 @@ func FuzzDecrypt(f *testing.F) {
 			return
 		}
 		defer m.Body.Close()
-		keys := []recipient.Key{h.key}
+		keys := recipient.List{h.key}
 		edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{Keys: keys, Spool: s, Headers: headers, Depth: 4})
 		if err != nil {
 			if edits != nil || opened != nil {
@@ -136,7 +136,7 @@ func authenticated(o *smime.Opened) bool {
 }
 
 // plaintextOf decrypts the one object of a mail by itself.
-func plaintextOf(t testing.TB, m *message.Message, s *spool.Store, keys []recipient.Key) string {
+func plaintextOf(t testing.TB, m *message.Message, s *spool.Store, keys recipient.List) string {
 	t.Helper()
 	e, err := cms.ReadEnveloped(walk(t, m).Decode(m.Body), cms.ReadEnvelopedOptions{
 		Keys: keys, Spool: func() (cms.Spool, error) { return s.Create(), nil },

@@ -31,10 +31,10 @@ func TestTroubleWithTheDisk(t *testing.T) {
 			for _, from := range []int64{0, 100, 70_000, size / 2, size - 1} {
 				broken := *e
 				broken.Body = brokenBody{e.Body, from}
-				if _, _, err := smime.Decrypt(&broken, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t)}); !errors.Is(err, errDisk) {
+				if _, _, err := smime.Decrypt(&broken, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t)}); !errors.Is(err, errDisk) {
 					t.Errorf("%v, %s, from %d: %v", c, name, from, err)
 				}
-				if _, err := smime.Inspect(&broken, smime.InspectOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t)}); !errors.Is(err, errDisk) {
+				if _, err := smime.Inspect(&broken, smime.InspectOptions{Keys: recipient.List{h.key}, Spool: newSpool(t)}); !errors.Is(err, errDisk) {
 					t.Errorf("inspect %v, %s, from %d: %v", c, name, from, err)
 				}
 			}
@@ -44,7 +44,7 @@ func TestTroubleWithTheDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = smime.Decrypt(e, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: small})
+		_, _, err = smime.Decrypt(e, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: small})
 		if !errors.Is(err, spool.ErrTooLarge) || errors.Is(err, smime.ErrDecrypt) {
 			t.Errorf("%v, no room: %v", c, err)
 		}
@@ -81,7 +81,7 @@ func TestBomb(t *testing.T) {
 		t.Fatal(err)
 	}
 	packed := compress(t, read(t, newSpool(t), "Subject: x\n\n"+strings.Repeat("0123456789\n", 100_000)))
-	_, opened = decryptWith(t, encrypt(t, packed, h), smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: small})
+	_, opened = decryptWith(t, encrypt(t, packed, h), smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: small})
 	if !errors.As(opened.Rest, &problem) || problem.Class != smime.TooLarge {
 		t.Errorf("over the spool's limit: left because of %v", opened.Rest)
 	}

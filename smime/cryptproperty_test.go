@@ -44,7 +44,7 @@ func TestDecryptionUndoesEncryption(t *testing.T) {
 		if m.Newline != "\n" {
 			checkTransport(in, e)
 		}
-		back, opened := decryptWith(in, e, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t), Headers: true})
+		back, opened := decryptWith(in, e, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t), Headers: true})
 		if len(opened.Layers) != 1 || opened.Rest != nil {
 			in.Errorf("opened %+v", opened)
 		}
@@ -105,7 +105,7 @@ func TestEncryptionDoesNotGrowWithTheMail(t *testing.T) {
 				if n := allocated(func() { e = encryptWith(t, m, o) }); n > most {
 					t.Errorf("Encrypt took %d bytes", n)
 				}
-				d := smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: s}
+				d := smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: s}
 				if n := allocated(func() { back, _ = decryptWith(t, e, d) }); n > most {
 					t.Errorf("Decrypt took %d bytes", n)
 				}
@@ -159,12 +159,12 @@ func TestNoFileOfEncryptionStaysOpen(t *testing.T) {
 			}
 			for _, mail := range []*message.Message{out, outer} {
 				for _, key := range []recipient.Key{h.key, wrong, {}} {
-					opened, _, err := smime.Decrypt(mail, smime.DecryptOptions{Keys: []recipient.Key{key, key}, Spool: s})
+					opened, _, err := smime.Decrypt(mail, smime.DecryptOptions{Keys: recipient.List{key, key}, Spool: s})
 					if (err == nil) != (key.Private == h.key.Private && (mode != smime.ModeSign || mail == outer)) {
 						t.Errorf("%v: %v", mode, err)
 					}
 					message.Verdict{Edits: opened}.Close()
-					if _, err := smime.Inspect(mail, smime.InspectOptions{Spool: s, Keys: []recipient.Key{key}}); err != nil {
+					if _, err := smime.Inspect(mail, smime.InspectOptions{Spool: s, Keys: recipient.List{key}}); err != nil {
 						t.Error(err)
 					}
 				}

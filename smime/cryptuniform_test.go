@@ -52,7 +52,7 @@ func TestEveryFailureTakesTheSameWork(t *testing.T) {
 				body := &counted{Body: m.Body}
 				counting := *m
 				counting.Body = body
-				edits, _, err := smime.Decrypt(&counting, smime.DecryptOptions{Keys: []recipient.Key{key}, Spool: newSpool(t)})
+				edits, _, err := smime.Decrypt(&counting, smime.DecryptOptions{Keys: recipient.List{key}, Spool: newSpool(t)})
 				if !errors.Is(err, want) {
 					t.Errorf("%s, %v, %s: %v", h.name, c, name, err)
 				}

@@ -1,6 +1,7 @@
 package smime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ var (
 // DecryptOptions say with which keys, and bound the work. Keys and Spool are
 // needed.
 type DecryptOptions struct {
-	Keys   []recipient.Key
+	Keys   recipient.Keys
 	Spool  *spool.Store
 	Limits message.Limits
 	CMS    cms.Limits
@@ -38,6 +39,11 @@ type DecryptOptions struct {
 	Headers bool
 	// Depth is how many layers are opened, 0 for 8.
 	Depth int
+	// Context ends the work early; nil never does.
+	Context context.Context
+	// Signed, if set, is shown the mail as it is before a signature over what is
+	// encrypted is taken off, and may judge that. Its error ends the work.
+	Signed func(*message.Message) error
 }
 
 // Opened is what was opened.
@@ -57,13 +63,13 @@ type Opened struct {
 // An OpenedLayer is what was around the content.
 type OpenedLayer struct {
 	// Kind is Enveloped, AuthEnveloped, Compressed, or a signature over what is
-	// encrypted: nothing is known of that but that it is gone.
+	// encrypted: nothing is known of that but what DecryptOptions.Signed found.
 	Kind Kind
 	// Of Enveloped and AuthEnveloped:
 	Cipher     content.Cipher
 	Recipients []*recipient.Info
-	Recipient  int // which of Recipients gave the key
-	Key        int // which of DecryptOptions.Keys opened it
+	Recipient  int             // which of Recipients gave the key
+	By         []recipient.Key // those that open it, the one for that recipient first
 }
 
 // Decrypt returns the edits that put what is inside of an encrypted mail into
@@ -79,45 +85,32 @@ type OpenedLayer struct {
 // ErrNotEncrypted, ErrNoRecipient, ErrDecrypt, *Problem and *message.LimitError
 // are the mail's fault; every other error is one of I/O.
 func Decrypt(m *message.Message, o DecryptOptions) ([]message.Edit, *Opened, error) {
-	if o.Spool == nil {
-		return nil, nil, errors.New("decrypt a mail: a spool is needed")
-	}
-	if o.Depth <= 0 {
-		o.Depth = 8
-	}
-	d := &opening{DecryptOptions: o, Opened: &Opened{}}
-	d.now = inner{header: m.Header, body: m.Body, lf: m.Newline == "\n"}
-	edits, err := d.open(m)
+	p := NewOpening(m, o)
+	defer p.Close()
+	opened, err := p.Decrypt()
 	if err != nil {
-		d.close()
 		return nil, nil, err
 	}
-	return edits, d.Opened, nil
+	return p.Edits(), opened, nil
 }
 
 // An opening is a mail on its way out of its layers.
 type opening struct {
 	DecryptOptions
 	*Opened
+	mail      *message.Message
 	now       inner // what is left
 	kind      Kind
 	held      []io.Closer // that now reads from
 	decrypted bool
 }
 
-func (d *opening) open(m *message.Message) ([]message.Edit, error) {
-	if err := d.layers(); err != nil {
-		return nil, err
-	}
-	if !d.decrypted {
-		return nil, ErrNotEncrypted
-	}
-	return d.finish(m)
-}
-
 // layers takes off one layer after the other.
 func (d *opening) layers() error {
 	for {
+		if err := d.late(); err != nil {
+			return err
+		}
 		root, kind, err := d.now.glance(d.Limits)
 		if err != nil {
 			return err
@@ -166,15 +159,18 @@ func (d *opening) layer(root *message.Part) error {
 	case Enveloped, AuthEnveloped:
 		return d.decrypt(root)
 	case SignedDetached:
-		return d.unsign()
+		return d.unsign(d.opens)
 	}
 	if !d.decrypted {
-		inside, err := preview(d.now.body, root, d.kind, d.Spool, d.Limits)
+		inside, err := preview(d.body(), root, d.kind, d.Spool, d.Limits)
 		if err != nil {
 			return err
 		}
 		if !d.opens(inside) || inside == SignedDetached {
 			return errEnough
+		}
+		if err := d.tell(); err != nil {
+			return err
 		}
 	}
 	return d.unpack(root)
@@ -186,38 +182,4 @@ func fault(err error) bool {
 	var problem *Problem
 	var limit *message.LimitError
 	return errors.Is(err, ErrNoRecipient) || errors.Is(err, ErrDecrypt) || errors.As(err, &problem) || errors.As(err, &limit)
-}
-
-// finish makes the edits.
-func (d *opening) finish(m *message.Message) ([]message.Edit, error) {
-	if d.now.lf {
-		if err := d.canonical(); err != nil {
-			return nil, err
-		}
-	}
-	d.Header = d.now.header
-	var err error
-	if d.Protected, err = readProtected(d.now, m.Header, d.Spool, d.Limits); err != nil {
-		return nil, err
-	}
-	bodies := []message.Body{d.now.body}
-	for _, c := range d.held {
-		bodies = append(bodies, owned{c})
-	}
-	w := &wrapping{fields: d.now.labels(), body: message.Concat(bodies...)}
-	if d.Headers && d.Protected != nil {
-		w.outside = d.Protected.edits
-	}
-	return w.edits(m.Header), nil
-}
-
-// canonical gives what is left lines that end in CRLF, as mails have (RFC 8551
-// section 3.1.1).
-func (d *opening) canonical() error {
-	body, done, err := canonical(d.now.message(), d.Spool)
-	if err != nil {
-		return err
-	}
-	d.hold(inner{d.now.header, body, false}, done)
-	return nil
 }

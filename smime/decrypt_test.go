@@ -64,7 +64,7 @@ func TestEveryFailureIsTheSame(t *testing.T) {
 					continue
 				}
 				m := read(t, newSpool(t), "Subject: x\n"+envelop(t, h, c, plaintext))
-				_, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t)})
+				_, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t)})
 				if !errors.Is(err, smime.ErrDecrypt) || err.Error() != smime.ErrDecrypt.Error() {
 					t.Errorf("%s, %v, %s: %v", h.name, c, name, err)
 				}
@@ -87,14 +87,14 @@ func TestWrongKeys(t *testing.T) {
 			if h.key.Password != nil {
 				wrong.Password = rapid.SliceOfN(rapid.Byte(), 1, 8).Example()
 			}
-			_, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: []recipient.Key{wrong}, Spool: newSpool(t)})
+			_, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: recipient.List{wrong}, Spool: newSpool(t)})
 			if !errors.Is(err, smime.ErrDecrypt) || err.Error() != smime.ErrDecrypt.Error() {
 				t.Errorf("%s: %v", h.name, err)
 			}
 			// The right key beside it opens.
-			back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: []recipient.Key{wrong, h.key}, Spool: newSpool(t)})
-			if opened.Layers[0].Key != 1 || text(t, back.Body) != "x\r\n" {
-				t.Errorf("%s: opened by key %d: %q", h.name, opened.Layers[0].Key, text(t, back.Body))
+			back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: recipient.List{wrong, h.key}, Spool: newSpool(t)})
+			if by := opened.Layers[0].By; len(by) != 1 || by[0].Private != h.key.Private || text(t, back.Body) != "x\r\n" {
+				t.Errorf("%s: opened by %d keys: %q", h.name, len(by), text(t, back.Body))
 			}
 		}
 	}
@@ -119,7 +119,7 @@ func TestChangedCiphertext(t *testing.T) {
 				b[at] ^= 1 << (at % 8)
 				changed := *e
 				changed.Body = message.Bytes([]byte(base64.StdEncoding.EncodeToString(b)))
-				edits, _, err := smime.Decrypt(&changed, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t)})
+				edits, _, err := smime.Decrypt(&changed, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t)})
 				var problem *smime.Problem
 				switch {
 				case err == nil:
@@ -158,7 +158,7 @@ func TestNothingElseIsLifted(t *testing.T) {
 	m := read(t, newSpool(t), "From: mallory@example.com\nSubject: hello\n"+
 		"Content-Description: outside\nContent-Disposition: attachment\n"+envelop(t, h, content.AES256GCM, inside))
 	for _, restore := range []bool{false, true} { // there is no hp parameter, so nothing to restore
-		back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t), Headers: restore})
+		back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t), Headers: restore})
 		want := "From: mallory@example.com\r\nSubject: hello\r\nContent-type: text/html;\r\n charset=utf-8\r\nCONTENT-TRANSFER-ENCODING: 8bit\r\n" +
 			"Content-ID: <1@x>\r\nMIME-Version: 1.0\r\n\r\n<p>\xfc\r\n"
 		if got := string(whole(t, back)); got != want {
@@ -234,7 +234,7 @@ func TestPartsAreNeverDecrypted(t *testing.T) {
 	}
 	var problem *smime.Problem
 	twice := readRaw(t, newSpool(t), "Content-Type: application/pkcs7-mime; name=smime.p7m\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n"+text(t, secret.Body))
-	if _, _, err := smime.Decrypt(twice, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t)}); !errors.As(err, &problem) {
+	if _, _, err := smime.Decrypt(twice, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t)}); !errors.As(err, &problem) {
 		t.Errorf("two types: %v", err)
 	}
 	// What is inside of encryption is not opened in parts either.
@@ -348,7 +348,7 @@ func TestLayersInflateTogether(t *testing.T) {
 		m = encryptWith(t, m, smime.EncryptOptions{To: []recipient.To{h.to}, Spool: newSpool(t)})
 		return int64(sort.Search(1<<16, func(n int) bool {
 			edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{
-				Keys: []recipient.Key{h.key}, Spool: newSpool(t), CMS: cms.Limits{Inflated: int64(n) + 1},
+				Keys: recipient.List{h.key}, Spool: newSpool(t), CMS: cms.Limits{Inflated: int64(n) + 1},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -384,10 +384,10 @@ func TestMisplacedGCM(t *testing.T) {
 	rand.Read(cek)
 	m := read(t, newSpool(t), "From: alice@corp.example\n"+cmsPart(misplaced(t, h, cek, "Content-Type: text/plain\r\n\r\nx\r\n")))
 	var problem *smime.Problem
-	if _, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t)}); !errors.As(err, &problem) || problem.Class != smime.Unsupported {
+	if _, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t)}); !errors.As(err, &problem) || problem.Class != smime.Unsupported {
 		t.Errorf("got %v", err)
 	}
-	back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t), GCMInEnvelopedData: true})
+	back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t), GCMInEnvelopedData: true})
 	if text(t, back.Body) != "x\r\n" || opened.Layers[0].Kind != smime.Enveloped || opened.Layers[0].Cipher != content.AES256GCM {
 		t.Errorf("opened %+v: %q", opened.Layers, text(t, back.Body))
 	}

@@ -272,7 +272,7 @@ func (a attacker) answer(t testing.TB, s *spool.Store, what attack) (worst cost)
 			return err
 		},
 		"Decrypt": func() error {
-			edits, _, err := smime.Decrypt(m, smime.DecryptOptions{Spool: s, Keys: []recipient.Key{a.bob.key}})
+			edits, _, err := smime.Decrypt(m, smime.DecryptOptions{Spool: s, Keys: recipient.List{a.bob.key}})
 			message.Verdict{Edits: edits}.Close()
 			return err
 		},

@@ -19,7 +19,7 @@ type InspectOptions struct {
 	CMS    cms.Limits
 	Spool  *spool.Store // for what is inside of CMS objects
 	// Keys open what is encrypted to them.
-	Keys []recipient.Key
+	Keys recipient.List
 	// GCMInEnvelopedData as in cms.ReadEnvelopedOptions.
 	GCMInEnvelopedData bool
 	// Depth is how many CMS objects inside each other are opened, 0 for 8.

@@ -25,7 +25,7 @@ func (d *opening) close() {
 
 // decrypt takes off encryption.
 func (d *opening) decrypt(root *message.Part) error {
-	w := &watched{Body: d.now.body}
+	w := &watched{Body: d.body()}
 	var failed error // of the spool
 	e, err := cms.ReadEnveloped(root.Decode(w), cms.ReadEnvelopedOptions{
 		Keys:               d.Keys,
@@ -55,7 +55,7 @@ func (d *opening) decrypt(root *message.Part) error {
 		e.Content.Close()
 		return err
 	}
-	d.Layers = append(d.Layers, OpenedLayer{d.kind, e.Cipher, e.Recipients, e.Opened, e.Key})
+	d.Layers = append(d.Layers, OpenedLayer{d.kind, e.Cipher, e.Recipients, e.Opened, e.By})
 	d.decrypted = true
 	d.hold(left, e.Content)
 	return nil
@@ -80,7 +80,7 @@ type unowned struct {
 // unpack takes off compression, or an opaque signature.
 func (d *opening) unpack(root *message.Part) error {
 	what, layer := "compressed content", OpenedLayer{Kind: d.kind}
-	w := &watched{Body: d.now.body}
+	w := &watched{Body: d.body()}
 	var failed error
 	file := &place{File: d.Spool.Create(), failed: &failed}
 	o := cms.ReadOptions{Content: file, Limits: d.CMS}
@@ -117,44 +117,48 @@ func (d *opening) unpack(root *message.Part) error {
 	return nil
 }
 
-// unsign takes off a detached signature, if what it is over is encrypted.
-func (d *opening) unsign() error {
+// unsign takes off a detached signature, if what it is over is of a kind to go
+// on with.
+func (d *opening) unsign(on func(Kind) bool) error {
 	body, done, err := canonical(d.now.message(), d.Spool)
 	if err != nil {
 		return err
 	}
-	left, err := d.signed(body)
+	content, err := d.signed(timed{d.Context, body}, on)
+	if err == nil && !d.decrypted {
+		err = d.tell()
+	}
 	if err != nil {
 		done.Close()
 		return err
 	}
 	d.Layers = append(d.Layers, OpenedLayer{Kind: SignedDetached})
 	d.held = append(d.held, done) // beside those before: it may read from them
-	d.now = left
+	d.now = inner{header: content.Header, body: content.Content(body)}
 	return nil
 }
 
 // signed finds the content of a multipart/signed.
-func (d *opening) signed(body message.Body) (left inner, err error) {
+func (d *opening) signed(body message.Body, on func(Kind) bool) (*message.Part, error) {
 	root, err := message.Walk(d.now.header, body, d.Limits)
 	if err != nil {
-		return left, err
+		return nil, err
 	}
 	f, err := examine(body, root, cms.ReadOptions{Limits: d.CMS})
 	switch {
 	case err != nil:
-		return left, err
+		return nil, err
 	case f.kind != SignedDetached:
-		return left, errEnough
+		return nil, errEnough
 	}
 	kind, err := glance(body, f.content)
-	if err == nil && !d.opens(kind) {
+	if err == nil && !on(kind) {
 		err = errEnough
 	}
 	if err == nil && f.problem != nil {
 		err = f.problem // readers may differ in what is there
 	}
-	return inner{header: f.content.Header, body: f.content.Content(body)}, err
+	return f.content, err
 }
 
 // preview says what the content of a compressed or an opaquely signed entity is,

@@ -101,7 +101,7 @@ func checkMode(t *testing.T, m, out *message.Message, h holder, mode smime.Mode,
 	}
 	inside := out
 	if encrypted {
-		back, opened := decryptWith(t, out, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t), Headers: true})
+		back, opened := decryptWith(t, out, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t), Headers: true})
 		checkProtected(t, opened.Protected, headers, hides)
 		inside = back
 		// What is twice inside cannot be put back in one place.
@@ -220,7 +220,7 @@ func TestRestoredHeaders(t *testing.T) {
 		{`"cipher"`, "real"}, {"clear", "real"}, {"CIPHER", "real"}, {"x", "[...]"}, {"cipher; hp=clear", "[...]"}, {`""`, "[...]"},
 	} {
 		m := read(t, newSpool(t), outside+envelop(t, h, content.AES256GCM, inside+tt.hp+"\r\n\r\nx\r\n"))
-		back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: []recipient.Key{h.key}, Spool: newSpool(t), Headers: true})
+		back, opened := decryptWith(t, m, smime.DecryptOptions{Keys: recipient.List{h.key}, Spool: newSpool(t), Headers: true})
 		want := []string{"From: Alice <alice@corp.example>", "Subject: " + tt.subject, "Date: Thu, 1 Oct 2026 12:00:00 +0900", "Message-ID: <1@x>", "To: bob@partner.example"}
 		if tt.subject == "real" {
 			want = append(want, "Reply-To: Bob <bob@partner.example>")

@@ -95,8 +95,8 @@ func decryptStatus(err error) int {
 }
 
 // readKeys reads all keys of the identities, and the password.
-func readKeys(env Env, identities []string, passphrase, password string) ([]recipient.Key, error) {
-	var keys []recipient.Key
+func readKeys(env Env, identities []string, passphrase, password string) (recipient.List, error) {
+	var keys recipient.List
 	for _, name := range identities {
 		id, err := readIdentity(env, name, passphrase)
 		if err != nil {

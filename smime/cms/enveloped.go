@@ -67,7 +67,7 @@ type Enveloped struct {
 	Type        asn1.ObjectIdentifier // OIDEnvelopedData or OIDAuthEnvelopedData
 	Version     int
 	Recipients  []*recipient.Info
-	Opened      int // which of Recipients gave the key
+	Opened      int             // which of Recipients gave the key
 	By          []recipient.Key // that opened it, the one for that recipient first
 	ContentType asn1.ObjectIdentifier
 	Cipher      content.Cipher

@@ -67,7 +67,7 @@ func TestCorporaEnveloped(t *testing.T) {
 		{"lamps-pqc-kemri/example", "ML-KEM-512.cms", will, ErrNoRecipient, ""}, // Go has no ML-KEM-512
 	} {
 		object := corpusObject(t, corpus(t, test.folder), test.name)
-		_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{test.key}})
+		_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: recipient.List{test.key}})
 		wantErr(t, test.name, err, test.want)
 		if !strings.HasPrefix(string(got), test.begins) {
 			t.Errorf("%s: decrypted to %q", test.name, got)
@@ -76,7 +76,7 @@ func TestCorporaEnveloped(t *testing.T) {
 	message := must(os.ReadFile(filepath.Join(corpus(t, "rfc4134"), "5.3.eml")))
 	armor := bytes.TrimSpace(message[bytes.Index(message, []byte("MII")):])
 	object := base64.NewDecoder(base64.StdEncoding, bytes.NewReader(armor))
-	if _, got, err := decrypted(t, object, ReadEnvelopedOptions{Keys: []recipient.Key{bob}}); err != nil || !bytes.HasPrefix(got, []byte("This is some")) {
+	if _, got, err := decrypted(t, object, ReadEnvelopedOptions{Keys: recipient.List{bob}}); err != nil || !bytes.HasPrefix(got, []byte("This is some")) {
 		t.Errorf("5.3.eml: %q, %v", got, err)
 	}
 }
@@ -92,7 +92,7 @@ func TestCorporaRFC9216Encrypted(t *testing.T) {
 		k := corpusKey(t, "rfc9216", cert, key)
 		for _, c := range written {
 			object := encrypted(t, mail, true, Encryption{To: []recipient.To{{Certificate: k.Certificate}}, Cipher: c})
-			_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{k}})
+			_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: recipient.List{k}})
 			if err != nil || !bytes.Equal(got, mail) {
 				t.Errorf("%s, %v: %q, %v", cert, c, got, err)
 			}

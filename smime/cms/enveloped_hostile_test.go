@@ -52,7 +52,7 @@ func openedShells(t failer, to recipient.To) map[string][]byte {
 
 // opened reads what is not signed in every way there is.
 func opened(in []byte) (enveloped, compressed, digested error) {
-	o := ReadEnvelopedOptions{Keys: []recipient.Key{p256().opener()}, Spool: func() (Spool, error) { return &memory{}, nil }}
+	o := ReadEnvelopedOptions{Keys: recipient.List{p256().opener()}, Spool: func() (Spool, error) { return &memory{}, nil }}
 	_, enveloped = ReadEnveloped(bytes.NewReader(in), o)
 	_, compressed = ReadCompressed(bytes.NewReader(in), ReadOptions{})
 	_, digested = ReadDigested(bytes.NewReader(in), ReadOptions{})
@@ -88,10 +88,10 @@ func TestHostileRecipients(t *testing.T) {
 	p.recipients = append(slices.Repeat(other.recipients, 1000), p.recipients[0])
 	var s spools
 	cheaply(t, "a thousand recipients", 16<<20, func() {
-		_, err := ReadEnveloped(bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: []recipient.Key{rsa2048().opener()}, Spool: s.spool})
+		_, err := ReadEnveloped(bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: recipient.List{rsa2048().opener()}, Spool: s.spool})
 		wantErr(t, "a thousand recipients", err, ErrDecrypt)
 	})
-	if len(s) != maxAttempts {
+	if len(s) != 1 { // the four give one key
 		t.Errorf("%d attempts", len(s))
 	}
 }
@@ -112,7 +112,7 @@ func TestEnvelopedMemory(t *testing.T) {
 			out := make([]byte, size+64)
 			cheaply(t, c.String()+" in "+what, 512<<10, func() {
 				e, err := ReadEnveloped(bytes.NewReader(object), ReadEnvelopedOptions{
-					Keys:  []recipient.Key{p256().opener()},
+					Keys:  recipient.List{p256().opener()},
 					Spool: func() (Spool, error) { return &fixed{b: out}, nil },
 				})
 				if err != nil || e.Content.Size() != int64(size) {
@@ -143,7 +143,7 @@ func inPieces(t testing.TB, object []byte, max, piece int) []byte {
 // Whatever arrives for us: no panic, memory within bounds, every error of a known kind, the same answer however it arrives,
 // and no spool left open but with plaintext and no error.
 func FuzzReadEnveloped(f *testing.F) {
-	keys := []recipient.Key{fuzzKey(f)}
+	keys := recipient.List{fuzzKey(f)}
 	for _, c := range written {
 		e := Encryption{To: []recipient.To{{Certificate: keys[0].Certificate}}, Cipher: c}
 		f.Add(encrypted(f, mail, true, e))

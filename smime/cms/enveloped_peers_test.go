@@ -72,7 +72,7 @@ func TestWeDecryptOpenSSL(t *testing.T) {
 	plaintext := bytes.Repeat([]byte("content "), 20_000)
 	dir := peerFolder(t, plaintext)
 	const rsa = "-recip rsa.pem "
-	for options, keys := range map[string][]recipient.Key{
+	for options, keys := range map[string]recipient.List{
 		"-aes128 " + rsa:        {rsa2048().opener()},
 		"-aes192 " + rsa:        {rsa2048().opener()},
 		"-aes256 " + rsa:        {rsa2048().opener()},
@@ -162,7 +162,7 @@ func TestWeDecryptGpgsm(t *testing.T) {
 			continue
 		}
 		object := must(os.ReadFile(filepath.Join(dir, "object")))
-		e, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{rsa2048().opener()}})
+		e, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: recipient.List{rsa2048().opener()}})
 		if err != nil || !bytes.Equal(got, mail) {
 			t.Errorf("%s: %q, %+v, %v", cipher, got, e, err)
 		}
@@ -188,7 +188,7 @@ func TestWeDecryptNSS(t *testing.T) {
 		t.Fatal(err)
 	}
 	object := must(os.ReadFile(filepath.Join(dir, "object")))
-	_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{rsa2048().opener()}})
+	_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: recipient.List{rsa2048().opener()}})
 	if err != nil || !bytes.Equal(got, mail) {
 		t.Errorf("%q, %v", got, err)
 	}

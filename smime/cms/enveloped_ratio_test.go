@@ -86,7 +86,7 @@ func envelopedRatio(b *testing.B, plaintext []byte, r rivals) {
 
 func decryptOnce(b *testing.B, object, out []byte, size int) {
 	e, err := ReadEnveloped(bytes.NewReader(object), ReadEnvelopedOptions{
-		Keys:  []recipient.Key{rsa2048().opener()},
+		Keys:  recipient.List{rsa2048().opener()},
 		Spool: func() (Spool, error) { return &fixed{b: out}, nil },
 	})
 	if err != nil || e.Content.Size() != int64(size) {

@@ -81,7 +81,7 @@ func (p *parts) build() []byte {
 
 // What is odd but no reason to refuse.
 func TestEnvelopedTolerates(t *testing.T) {
-	keys := []recipient.Key{rsa2048().opener()}
+	keys := recipient.List{rsa2048().opener()}
 	for _, cipher := range []content.Cipher{content.AES256CBC, content.AES128GCM} {
 		object := encrypted(t, mail, true, Encryption{To: []recipient.To{rsa2048().recipient(), p256().recipient()}, Cipher: cipher})
 		for what, change := range map[string]func(*parts){
@@ -115,7 +115,7 @@ func TestEnvelopedTolerates(t *testing.T) {
 				t.Errorf("%v, %s: %q, %v", cipher, what, got, err)
 				continue
 			}
-			if e.Recipients[e.Opened].Kind != recipient.KeyTransport || e.Key != 0 {
+			if e.Recipients[e.Opened].Kind != recipient.KeyTransport || len(e.By) != 1 {
 				t.Errorf("%v, %s: opened by %+v", cipher, what, e.Recipients[e.Opened])
 			}
 		}
@@ -164,21 +164,21 @@ func TestEnvelopedRefuses(t *testing.T) {
 	} {
 		p := takeApart(t, test.from)
 		test.change(p)
-		_, _, err := decrypted(t, bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: []recipient.Key{rsa2048().opener()}})
+		_, _, err := decrypted(t, bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: recipient.List{rsa2048().opener()}})
 		wantErr(t, test.what, err, test.want)
 	}
 	for n := range cbc {
-		_, _, err := decrypted(t, bytes.NewReader(cbc[:n]), ReadEnvelopedOptions{Keys: []recipient.Key{rsa2048().opener()}})
+		_, _, err := decrypted(t, bytes.NewReader(cbc[:n]), ReadEnvelopedOptions{Keys: recipient.List{rsa2048().opener()}})
 		if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrNoRecipient) {
 			t.Fatalf("%d of %d octets: %v", n, len(cbc), err)
 		}
 	}
-	_, _, err := decrypted(t, bytes.NewReader(append(bytes.Clone(cbc), 0)), ReadEnvelopedOptions{Keys: []recipient.Key{rsa2048().opener()}})
+	_, _, err := decrypted(t, bytes.NewReader(append(bytes.Clone(cbc), 0)), ReadEnvelopedOptions{Keys: recipient.List{rsa2048().opener()}})
 	wantErr(t, "an octet behind", err, ErrMalformed)
 	_, _, err = decrypted(t, bytes.NewReader(opaque(t, mail, rsa2048().signer())), ReadEnvelopedOptions{})
 	wantErr(t, "signed", err, ErrUnsupported)
 	_, err = ReadEnveloped(bytes.NewReader(cbc), ReadEnvelopedOptions{
-		Keys:  []recipient.Key{rsa2048().opener()},
+		Keys:  recipient.List{rsa2048().opener()},
 		Spool: func() (Spool, error) { return nil, io.ErrShortWrite },
 	})
 	wantErr(t, "no spool", err, io.ErrShortWrite)
@@ -186,7 +186,7 @@ func TestEnvelopedRefuses(t *testing.T) {
 
 // Everything that depends on a key is one error, with one text, told after all ciphertext was decrypted.
 func TestUniformFailure(t *testing.T) {
-	keys := []recipient.Key{rsa2048().opener(), p256().opener()}
+	keys := recipient.List{rsa2048().opener(), p256().opener()}
 	noise := bytes.Repeat([]byte{0xa5}, 16)
 	change := func(b []byte, at int) []byte {
 		b = bytes.Clone(b)
@@ -245,14 +245,14 @@ func TestSeveralAttempts(t *testing.T) {
 	wrong := recipient.Key{Certificate: right.Certificate, Private: root().key} // a key of the same curve
 	object := encrypted(t, mail, true, Encryption{To: []recipient.To{p256().recipient(), rsa2048().recipient()}, Cipher: content.AES256CBC})
 	for _, test := range []struct {
-		keys []recipient.Key
+		keys recipient.List
 		want int // the key that opens; -1: none
 	}{
-		{[]recipient.Key{right, wrong}, 0},
-		{[]recipient.Key{wrong, right}, 1},
-		{[]recipient.Key{wrong, rsa2048().opener(), wrong}, 1},
-		{[]recipient.Key{wrong, wrong}, -1},
-		{[]recipient.Key{wrong, wrong, wrong, wrong, right}, -1}, // one too many
+		{recipient.List{right, wrong}, 0},
+		{recipient.List{wrong, right}, 1},
+		{recipient.List{wrong, rsa2048().opener(), wrong}, 1},
+		{recipient.List{wrong, wrong}, -1},
+		{recipient.List{wrong, wrong, wrong, wrong, right}, -1}, // one too many
 	} {
 		var s spools
 		checks := 0
@@ -265,7 +265,7 @@ func TestSeveralAttempts(t *testing.T) {
 		}
 		switch {
 		case test.want < 0 && err == ErrDecrypt && s.open() == 0:
-		case test.want >= 0 && err == nil && e.Key == test.want && s.open() == 1:
+		case test.want >= 0 && err == nil && len(e.By) == 1 && e.By[0].Private == test.keys[test.want].Private && s.open() == 1:
 		default:
 			t.Errorf("want key %d: %+v, %v, %d spools open", test.want, e, err, s.open())
 		}
@@ -279,8 +279,8 @@ func TestPasswordsComeLast(t *testing.T) {
 		to = append(to, recipient.To{Password: []byte{byte('a' + n)}, Rounds: 1 + n})
 	}
 	object := encrypted(t, mail, true, Encryption{To: to, Cipher: content.AES256CBC})
-	keys := []recipient.Key{{Password: []byte("f")}, rsa2048().opener()}
-	if e, _, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: keys}); err != nil || e.Key != 1 {
+	keys := recipient.List{{Password: []byte("f")}, rsa2048().opener()}
+	if e, _, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: keys}); err != nil || e.By[0].Private == nil {
 		t.Errorf("beside six passwords: %v", err)
 	}
 	dear := must(recipient.Parse(must(recipient.To{Password: []byte("x"), Rounds: maxRounds/2 - 1}.Wrap(rand.Reader, make([]byte, 32)))))
@@ -298,7 +298,7 @@ func TestSpoolFailsLate(t *testing.T) {
 	})
 	var s spools
 	made := 0
-	e, err := ReadEnveloped(bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{right, right}, Spool: func() (Spool, error) {
+	e, err := ReadEnveloped(bytes.NewReader(object), ReadEnvelopedOptions{Keys: recipient.List{right, {Certificate: right.Certificate, Private: root().key}}, Spool: func() (Spool, error) {
 		spool, err := s.spool()
 		if made++; made == 2 {
 			return unreadable{spool}, err
@@ -320,7 +320,7 @@ func TestCheck(t *testing.T) {
 		object := encrypted(t, mail, true, Encryption{To: []recipient.To{p256().recipient()}, Cipher: cipher})
 		for _, answer := range []bool{true, false} {
 			var seen []byte
-			_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{p256().opener()}, Check: func(r *io.SectionReader) bool {
+			_, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: recipient.List{p256().opener()}, Check: func(r *io.SectionReader) bool {
 				seen = must(io.ReadAll(r))
 				return answer
 			}})
@@ -343,7 +343,7 @@ func TestGCMInEnvelopedData(t *testing.T) {
 		in.ReadASN1Bytes(&tag, der.OCTET_STRING)
 		text = append(text, tag...)
 		p.kind, p.tag = OIDEnvelopedData, nil
-		o := ReadEnvelopedOptions{Keys: []recipient.Key{p256().opener()}, GCMInEnvelopedData: true}
+		o := ReadEnvelopedOptions{Keys: recipient.List{p256().opener()}, GCMInEnvelopedData: true}
 		for _, piece := range []int{1, 15, 16, 17, 4096, len(text)} {
 			if size > 1000 && piece == 1 {
 				continue

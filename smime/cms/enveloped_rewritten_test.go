@@ -36,7 +36,7 @@ func TestRewrittenAsCBC(t *testing.T) {
 		p.algorithm = syntax.Algorithm(content.AES256CBC.OID(), tlv(der.OCTET_STRING, xor(counter(2), start)))
 		p.ciphertext = tlv(syntax.Context0, xor(text[:16], secret[:16]), xor(counter(3), bytes.Repeat([]byte{16}, 16)), xor(text[16:], []byte(guess)))
 		var seen []byte
-		e, _, err := decrypted(t, bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: []recipient.Key{p256().opener()}, Check: func(r *io.SectionReader) bool {
+		e, _, err := decrypted(t, bytes.NewReader(p.build()), ReadEnvelopedOptions{Keys: recipient.List{p256().opener()}, Check: func(r *io.SectionReader) bool {
 			seen = must(io.ReadAll(r))
 			return bytes.HasPrefix(seen, start)
 		}})

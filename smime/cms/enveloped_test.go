@@ -115,7 +115,7 @@ func TestEncryptedIsDecrypted(t *testing.T) {
 	someone := []recipient.To{rsa2048().recipient(), p256().recipient(), p384().recipient(), p521().recipient(),
 		{Certificate: rsa2048().cert, ByKeyID: true}, {Certificate: p256().cert, ByKeyID: true},
 		{Certificate: rsa2048().cert, Transport: recipient.OAEP(crypto.SHA256)}}
-	keys := []recipient.Key{rsa2048().opener(), p256().opener(), p384().opener(), p521().opener(),
+	keys := recipient.List{rsa2048().opener(), p256().opener(), p384().opener(), p521().opener(),
 		rsa2048().opener(), p256().opener(), rsa2048().opener()}
 	rapid.Check(t, func(t *rapid.T) {
 		e := Encryption{Cipher: rapid.SampledFrom(written).Draw(t, "cipher")}
@@ -150,7 +150,7 @@ func TestEncryptedIsDecrypted(t *testing.T) {
 				t.Fatalf("recipient %d: attributes %v", n, got.Attributes)
 			}
 		}
-		other := []recipient.Key{ed().opener(), {Certificate: root().cert, Private: root().key}}
+		other := recipient.List{ed().opener(), {Certificate: root().cert, Private: root().key}}
 		if _, _, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: other}); !errors.Is(err, ErrNoRecipient) {
 			t.Fatalf("somebody else: %v", err)
 		}
@@ -177,7 +177,7 @@ func TestEnvelopedVersion(t *testing.T) {
 		}
 		for _, known := range []bool{true, false} {
 			object := encrypted(t, mail, known, Encryption{To: test.to, Cipher: test.cipher})
-			e, _, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: []recipient.Key{rsa2048().opener(), p256().opener()}})
+			e, _, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: recipient.List{rsa2048().opener(), p256().opener()}})
 			if err != nil || e.Version != test.version || !e.Type.Equal(kind) {
 				t.Errorf("%v for %d: %v, %+v; want version %d", test.cipher, len(test.to), err, e, test.version)
 			}
@@ -239,7 +239,7 @@ func ExampleEncrypt() {
 	})
 	fmt.Println(err)
 	e, err := ReadEnveloped(&object, ReadEnvelopedOptions{
-		Keys:  []recipient.Key{{Certificate: alice.cert, Private: alice.key}},
+		Keys:  recipient.List{{Certificate: alice.cert, Private: alice.key}},
 		Spool: func() (Spool, error) { return &memory{}, nil },
 	})
 	fmt.Println(e.Cipher, e.Content.Size(), err)

@@ -116,7 +116,7 @@ func (s *shelf) enveloped(t *testing.T, name string, data []byte) string {
 	var why error
 	try := func(file string, k recipient.Key) (outcome string, ok bool) {
 		cheaply(t, name, "ReadEnveloped", func() {
-			o := cms.ReadEnvelopedOptions{Keys: []recipient.Key{k}, Spool: s.place, Check: isText}
+			o := cms.ReadEnvelopedOptions{Keys: recipient.List{k}, Spool: s.place, Check: isText}
 			e, err := cms.ReadEnveloped(bytes.NewReader(data), o)
 			if ok = err == nil; ok {
 				outcome = fmt.Sprintf("encrypted: opened, %v, %s, %d octets, with %s", e.Cipher, e.Recipients[e.Opened].Kind, e.Content.Size(), file)

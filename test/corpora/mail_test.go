@@ -54,15 +54,15 @@ func (s *shelf) mail(t *testing.T, name string, data []byte) string {
 // decrypt tries the keys of the mail's own corpus.
 func (s *shelf) decrypt(t *testing.T, name string, m *message.Message) string {
 	t.Helper()
-	o := smime.DecryptOptions{Spool: s.spool}
+	var keys recipient.List
 	for _, k := range s.keys {
 		for _, c := range s.everybody(name) {
 			if signer, ok := k.private.(crypto.Signer); ok && x509key.Pairs(c, signer) {
-				o.Keys = append(o.Keys, recipient.Key{Certificate: c, Private: k.private})
+				keys = append(keys, recipient.Key{Certificate: c, Private: k.private})
 			}
 		}
 	}
-	edits, opened, err := smime.Decrypt(m, o)
+	edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{Keys: keys, Spool: s.spool})
 	if err != nil {
 		return err.Error()
 	}
