@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"mailseal/internal/message"
@@ -37,6 +38,7 @@ type Config struct {
 	State  string
 	Milter Milter
 	SMIME  SMIME
+	Fetch  Fetch
 	// Logins maps a login to the addresses that it may send as. "*@domain"
 	// is every address there.
 	Logins  map[string][]string
@@ -77,6 +79,16 @@ type SMIME struct {
 	PSS        bool
 	// HeaderProtection says which header fields are signed with the content.
 	HeaderProtection smime.HeaderProtection
+}
+
+// Fetch is what may be fetched that certificates name.
+type Fetch struct {
+	CRL, OCSP bool
+	Timeout   time.Duration  // of one fetch
+	Wait      time.Duration  // how long one mail waits for all that it needs
+	MaxSize   Size           // of a CRL
+	Allow     []netip.Prefix // that are not of the Internet, or on other ports
+	Proxy     *url.URL       // nil: none
 }
 
 // Metrics says where Prometheus finds them.
@@ -120,6 +132,7 @@ func Default(goos string) Config {
 			Trust:      []string{"ca.pem", "trust.d"},
 			Sign:       true,
 		},
+		Fetch:   Fetch{Timeout: 5 * time.Second, Wait: 2 * time.Second, MaxSize: 16 << 20, Allow: []netip.Prefix{}},
 		Metrics: Metrics{SocketMode: 0o660},
 		Log:     Log{Level: slog.LevelInfo},
 	}

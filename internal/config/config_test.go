@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,6 +83,11 @@ func TestGood(t *testing.T) {
 		SMIME: SMIME{
 			Identities: dir + "/keys", Trust: []string{dir + "/ca.pem", "/etc/ssl/mail"},
 			Sign: false, Opaque: true, Digest: crypto.SHA512, PSS: true, HeaderProtection: smime.HideSubject,
+		},
+		Fetch: Fetch{
+			CRL: true, OCSP: true, Timeout: 10 * time.Second, MaxSize: 32 << 20,
+			Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32"), netip.MustParsePrefix("fd00::/8")},
+			Proxy: &url.URL{Scheme: "http", Host: "proxy.example.jp:3128"},
 		},
 		Logins: map[string][]string{
 			"anna":             {"anna@example.jp", "sales@example.jp"},

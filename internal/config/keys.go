@@ -31,7 +31,7 @@ type spec struct {
 var keys = map[string]spec{
 	"authserv_id":    {set: func(v value) { v.domain(&v.d.c.AuthservID, wantHost) }, required: wantHost},
 	"local_domains":  {set: localDomains, required: wantDomains},
-	"internal_hosts": {set: internalHosts},
+	"internal_hosts": {set: func(v value) { v.prefixes(&v.d.c.InternalHosts) }},
 	"state":          {set: func(v value) { v.file(&v.d.c.State) }},
 
 	"milter.socket":           {set: func(v value) { v.socket(&v.d.c.Milter.Socket) }},
@@ -56,6 +56,14 @@ var keys = map[string]spec{
 
 	"smime.header_protection": {set: func(v value) { word(v, &v.d.c.SMIME.HeaderProtection, headerProtections) }},
 
+	"fetch.crl":      {set: func(v value) { v.boolean(&v.d.c.Fetch.CRL) }},
+	"fetch.ocsp":     {set: func(v value) { v.boolean(&v.d.c.Fetch.OCSP) }},
+	"fetch.timeout":  {set: func(v value) { v.duration(&v.d.c.Fetch.Timeout, time.Second, 5*time.Minute) }},
+	"fetch.wait":     {set: func(v value) { v.duration(&v.d.c.Fetch.Wait, 0, time.Minute) }},
+	"fetch.max_size": {set: func(v value) { v.size(&v.d.c.Fetch.MaxSize, 4<<10, 256<<20) }},
+	"fetch.allow":    {set: func(v value) { v.prefixes(&v.d.c.Fetch.Allow) }},
+	"fetch.proxy":    {set: proxy},
+
 	"logins": {set: logins, table: true},
 
 	"metrics.listen":       {set: metricsListen},
@@ -79,7 +87,6 @@ func hasTable(name string) bool {
 const (
 	wantHost    = `the name of this mail host, as "mx.example.jp"`
 	wantDomains = `a list of your domains, as ["example.jp", ".example.jp"]`
-	wantPrefix  = `an address or a network, as "192.0.2.0/24"`
 	wantSocket  = `"unix:/path", "local:/path", "inet:port@host" or "inet6:port@host"`
 )
 
@@ -133,33 +140,6 @@ func localDomains(v value) {
 		v.fail("empty; want %s", wantDomains)
 	}
 	v.d.c.LocalDomains = ds
-}
-
-func internalHosts(v value) {
-	ps := []netip.Prefix{}
-	v.list("addresses and networks", func(v value) {
-		s, ok := v.str(wantPrefix)
-		if !ok {
-			return
-		}
-		p, err := netip.ParsePrefix(s)
-		if a, aErr := netip.ParseAddr(s); aErr == nil && a.Zone() == "" {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil {
-			v.fail("%q is not one; want %s", s, wantPrefix)
-			return
-		}
-		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-		}
-		if m := p.Masked(); m != p {
-			v.fail("%q is an address within a network; want %q, or the address alone", s, m)
-			return
-		}
-		ps = append(ps, p)
-	})
-	v.d.c.InternalHosts = ps
 }
 
 // file takes a path.
