@@ -44,6 +44,8 @@ func ambiguous(k Kind, h message.Header) string {
 		case f.Is("Content-Type"):
 			if bare, regular := message.Uncomment(text); bare != text || !regular || strings.Contains(text, `\`) {
 				return "Content-Type has a comment or a backslash, which not all readers understand"
+			} else if strings.Contains(strings.ToLower(text), "boundary*") {
+				return "boundary is in the form of RFC 2231, which not all readers understand"
 			}
 		case f.Is("Content-Transfer-Encoding") && !slices.Contains([]string{"", "7bit", "8bit", "binary"}, strings.ToLower(text)):
 			return "multipart/signed is encoded as a whole"
@@ -53,9 +55,16 @@ func ambiguous(k Kind, h message.Header) string {
 }
 
 // veiled says which of the fields that tell what a mail is are there once more
-// for some readers.
+// for some readers, or where the header ends for some, so that they do not see
+// these fields at all.
 func veiled(h message.Header) string {
-	for _, f := range h {
+	for i, f := range h {
+		switch {
+		case f.Name() == "" && (i > 0 || !strings.HasPrefix(f.Raw(), "From ")): // mbox's line
+			return "a line in the header is no field, and for some readers the header ends there"
+		case hasBlankLine(f):
+			return "a line in the header is blank, and for some readers the header ends there"
+		}
 		for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "MIME-Version"} {
 			if len(f.Hidden(name)) > 0 {
 				return name + " is there once more, and only some readers see it"
@@ -63,6 +72,21 @@ func veiled(h message.Header) string {
 		}
 	}
 	return ""
+}
+
+// hasBlankLine reports whether a field has a folded line of blanks alone, which
+// RFC 5322 section 4.2 has for obsolete.
+func hasBlankLine(f message.Field) bool {
+	if !strings.Contains(f.Raw(), "\n") {
+		return false
+	}
+	_, folded, _ := strings.Cut(f.Raw(), "\n")
+	for line := range strings.SplitSeq(folded, "\n") {
+		if strings.Trim(line, " \t\r") == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // stray says why there may be fields in a part's header that only some readers
