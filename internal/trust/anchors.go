@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"mailseal/internal/pki/x5280"
 	"mailseal/internal/recent"
 	"mailseal/internal/trust/path"
+	"mailseal/internal/trust/revocation"
 )
 
 // Sources are who is trusted.
@@ -24,6 +26,8 @@ type Sources struct {
 	// Pinned are certificates trusted as themselves, and nobody below them, CA or not:
 	// self-signed ones of partners say that they are CAs.
 	Pinned []*x509.Certificate
+	// Lists are CRLs.
+	Lists *revocation.Lists
 }
 
 // Options are how paths are judged.
@@ -31,12 +35,19 @@ type Options struct {
 	// Path is policies and inhibitions. Its time and use are not read: each question
 	// has its own time, and all are about mail.
 	Path path.Options
+	// Revocation is what is made of it.
+	Revocation revocation.Mode
+	// Fetch gets CRLs and asks OCSP responders; nil: neither.
+	Fetch revocation.Fetcher
 }
 
 // Anchors are who is trusted. They never change once made, and may be used by any
 // number of goroutines.
 type Anchors struct {
 	options Options
+	lists   *revocation.Lists
+	cas     []*x5280.Certificate // all CAs, which may have issued a CRL
+	check   func(context.Context, path.Result, revocation.Question) revocation.Report
 	pinned  map[string]*x5280.Certificate // by their DER
 	mail    *circle
 	domains map[string]*circle
@@ -61,11 +72,15 @@ const pathsSize = 1000
 // New makes them. Without any source nobody is trusted.
 func New(s Sources, o Options) *Anchors {
 	o.Path.Use = path.SignMail
-	a := &Anchors{options: o, pinned: map[string]*x5280.Certificate{}, domains: map[string]*circle{}}
+	a := &Anchors{
+		options: o, lists: s.Lists, check: revocation.Check,
+		pinned: map[string]*x5280.Certificate{}, domains: map[string]*circle{},
+	}
 	mail := readable(s.Mail)
-	a.mail = newCircle(CA, mail)
-	for domain, cas := range s.Domains {
-		a.domains[domain] = newCircle(DomainCA, readable(cas))
+	a.mail, a.cas = newCircle(CA, mail), mail
+	for _, domain := range slices.Sorted(maps.Keys(s.Domains)) {
+		cas := readable(s.Domains[domain])
+		a.domains[domain], a.cas = newCircle(DomainCA, cas), append(a.cas, cas...)
 	}
 	for _, c := range mail {
 		if c.Version == 3 && (c.Basic == nil || !c.Basic.CA) {
@@ -119,7 +134,10 @@ const maxExtra = 1000
 
 // Among begins a search through what came with a mail.
 func (a *Anchors) Among(ctx context.Context, came Came, at time.Time) *Search {
-	s := &Search{anchors: a, at: at, extra: came.Certificates[:min(len(came.Certificates), maxExtra)], searches: map[*circle]*path.Search{}}
+	s := &Search{
+		ctx: ctx, anchors: a, at: at, crls: came.CRLs, extra: came.Certificates[:min(len(came.Certificates), maxExtra)],
+		searches: map[*circle]*path.Search{}, revoked: map[string]bool{},
+	}
 	h := sha256.New()
 	for _, c := range s.extra {
 		h.Write(c.Raw) // DER: its end is certain

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"mailseal/internal/pki/x5280"
 	"mailseal/internal/trust/path"
+	"mailseal/internal/trust/revocation"
 )
 
 // A Basis is why a certificate is trusted.
@@ -28,6 +30,9 @@ type Finding struct {
 	// certificate's issuer, the policies, and every rule that is broken.
 	Result path.Result
 	Basis  Basis // of a certificate that is trusted
+	// Revocation is of Result's path. It is empty where nobody asked: it is off, or no
+	// path holds.
+	Revocation revocation.Report
 	// Err is nil for one that is trusted, or else a *Error.
 	Err error
 }
@@ -35,12 +40,16 @@ type Finding struct {
 // A Search finds the paths of all signers of one mail. It may be used by one
 // goroutine.
 type Search struct {
+	ctx      context.Context // of the mail, as the search is
 	anchors  *Anchors
 	extra    []*x509.Certificate
+	crls     [][]byte
 	at       time.Time
-	came     []byte                   // digest of all that came along
-	read     []*x5280.Certificate     // extra, when first needed
-	searches map[*circle]*path.Search // made when first needed
+	came     []byte               // digest of all that came along
+	read     []*x5280.Certificate // extra, when first needed
+	issuers  []*x5280.Certificate // read and the CAs, when first needed
+	searches map[*circle]*path.Search
+	revoked  map[string]bool // certificates that are known to be, by their DER
 }
 
 // Find says whether leaf is trusted. CAs that are trusted for one domain only count
@@ -50,35 +59,59 @@ func (s *Search) Find(leaf *x509.Certificate, domain string) Finding {
 	c, err := x5280.Read(leaf)
 	if err != nil {
 		r := path.Result{Failures: []path.Failure{{Rule: path.Malformed, Text: "the certificate cannot be read: " + err.Error()}}}
-		return s.refused(leaf, Finding{Result: r})
+		return s.judge(leaf, Finding{Result: r})
 	}
 	if pinned, ok := s.anchors.pinned[string(leaf.Raw)]; ok {
 		o := s.anchors.options.Path
 		o.At = s.at
 		f := Finding{Basis: Pinned, Result: path.Validate([]*x5280.Certificate{pinned}, o)}
-		if !f.Result.Good() {
-			return s.refused(leaf, f)
-		}
-		return s.trusted(leaf, f)
+		f.Revocation, _ = s.unrevoked(f.Result)
+		return s.judge(leaf, f)
 	}
 	var best Finding
 	for i, circle := range s.anchors.circles(domain) {
-		f := Finding{Basis: circle.basis, Result: s.in(circle, c)}
-		if f.Result.Good() {
-			return s.trusted(leaf, f)
+		f := s.judge(leaf, s.in(circle, c))
+		if f.Err == nil {
+			return f
 		}
-		// The way that gets nowhere says the least.
-		if i == 0 || reason(best.Result) == Unknown {
+		if i == 0 || telling(f) > telling(best) {
 			best = f
 		}
 	}
-	return s.refused(leaf, best)
+	return best
 }
 
-// trusted is what is said of a good path, whose leaf may still not be for mail.
-func (s *Search) trusted(leaf *x509.Certificate, f Finding) Finding {
-	if Unfit(leaf) != "" {
-		return s.refused(leaf, f)
+// telling orders what is wrong: a path that may be good later counts more than one
+// that is not, and that more than a way that leads nowhere.
+func telling(f Finding) int {
+	switch f.Err.(*Error).Reason {
+	case RevocationUnknown:
+		return 3
+	case Unknown:
+		return 1
+	}
+	return 2
+}
+
+// judge says whether the leaf of what was found is trusted.
+func (s *Search) judge(leaf *x509.Certificate, f Finding) Finding {
+	e := &Error{Reason: Unfit(leaf), Err: f.Result.Err(), Failures: f.Result.Failures}
+	switch why := reason(f.Result); {
+	case e.Reason != "": // what is wrong with the leaf itself first
+	case s.at.Before(leaf.NotBefore):
+		e.Reason = NotYetValid
+	case f.Result.Good() || why == Weak:
+		if e.Reason = s.anchors.refuses(f.Revocation); e.Reason != "" {
+			e.Err = worst(f.Revocation)
+		} else if !f.Result.Good() {
+			e.Reason = Weak
+		}
+	default:
+		e.Reason = why
+	}
+	if e.Reason != "" {
+		f.Err, f.Basis = e, CA
+		return f
 	}
 	f.Path = make([]*x509.Certificate, len(f.Result.Path))
 	for i, c := range f.Result.Path {
@@ -88,44 +121,49 @@ func (s *Search) trusted(leaf *x509.Certificate, f Finding) Finding {
 	return f
 }
 
-// refused says why leaf is not trusted: first what is wrong with itself.
-func (s *Search) refused(leaf *x509.Certificate, f Finding) Finding {
-	e := &Error{Reason: Unfit(leaf), Err: f.Result.Err(), Failures: f.Result.Failures}
-	switch {
-	case e.Reason != "":
-	case s.at.Before(leaf.NotBefore):
-		e.Reason = NotYetValid
-	default:
-		e.Reason = reason(f.Result)
+// in looks for a path in a circle.
+func (s *Search) in(circle *circle, leaf *x5280.Certificate) Finding {
+	q := asked(sha256.Sum256(append(slices.Clone(s.came), leaf.X509.Raw...)))
+	t := trial{Search: s}
+	if r, ok := circle.paths.Get(q); ok && valid(r.Path, s.at) && t.accept(r) {
+		return Finding{Basis: circle.basis, Result: r, Revocation: t.report}
 	}
-	f.Err, f.Path, f.Basis = e, nil, CA
+	r, ok := s.search(circle).First(leaf, t.accept)
+	switch {
+	case t.first != nil:
+		circle.paths.Put(q, *t.first)
+	case !ok && reason(r) == Weak:
+		t.refused.Result = r
+		t.refused.Revocation, _ = s.unrevoked(r)
+	default:
+		t.refused.Result = r
+	}
+	f := t.refused
+	if ok {
+		f = Finding{Result: r, Revocation: t.report}
+	}
+	f.Basis = circle.basis
 	return f
 }
 
-// in looks for a path in a circle.
-func (s *Search) in(circle *circle, leaf *x5280.Certificate) path.Result {
-	q := asked(sha256.Sum256(append(slices.Clone(s.came), leaf.X509.Raw...)))
-	if r, ok := circle.paths.Get(q); ok && valid(r.Path, s.at) {
-		return r
-	}
-	r := s.search(circle).Path(leaf)
-	if r.Good() {
-		circle.paths.Put(q, r)
-	}
-	return r
-}
-
-// search is that of a circle.
+// search is that of a circle. All searches for a mail share their work.
 func (s *Search) search(c *circle) *path.Search {
 	if f, ok := s.searches[c]; ok {
 		return f
 	}
-	if s.read == nil {
-		s.read = readable(s.extra)
+	for _, other := range s.searches {
+		s.searches[c] = other.Toward(c.store)
+		return s.searches[c]
 	}
 	o := s.anchors.options.Path
 	o.At = s.at
-	f := c.store.Among(s.read, o)
-	s.searches[c] = f
-	return f
+	s.searches[c] = c.store.Among(s.readable(), o)
+	return s.searches[c]
+}
+
+func (s *Search) readable() []*x5280.Certificate {
+	if s.read == nil {
+		s.read = readable(s.extra)
+	}
+	return s.read
 }

@@ -33,6 +33,10 @@ const (
 	PathLength  Reason = "more CA certificates above it than one of them allows"
 	Critical    Reason = "unknown critical extension in certificate path"
 	Policies    Reason = "no acceptable certificate policy"
+	Revoked     Reason = "certificate is revoked"
+	RevokedCA   Reason = "a CA certificate above it is revoked"
+	// RevocationUnknown is a reason only where it is to be known (revocation.Hard).
+	RevocationUnknown Reason = "revocation status is unknown"
 	// Weak: everything else holds.
 	Weak    Reason = "path is signed with a weak algorithm"
 	Invalid Reason = "certificate path is not valid"
@@ -41,7 +45,8 @@ const (
 // Reasons are all that there are.
 func Reasons() []Reason {
 	return []Reason{
-		Unknown, Expired, ExpiredCA, NotYetValid, Purpose, KeyUsage, Constraints, PathLength, Critical, Policies, Weak, Invalid,
+		Unknown, Expired, ExpiredCA, NotYetValid, Purpose, KeyUsage, Constraints, PathLength, Critical, Policies,
+		Revoked, RevokedCA, RevocationUnknown, Weak, Invalid,
 	}
 }
 

@@ -173,17 +173,23 @@ func TestAnchorThatIsNoCA(t *testing.T) {
 	}
 }
 
-// testdata/sha1.pem: a user whom testdata/sha1ca.pem certified with SHA-1, both
-// made by openssl.
-func TestWeakPath(t *testing.T) {
-	read := func(name string) *x509.Certificate {
+// weak is testdata/sha1.pem: a user whom testdata/sha1ca.pem, who follows, certified
+// with SHA-1, both made by openssl.
+func weak(t *testing.T) []*x509.Certificate {
+	t.Helper()
+	var all []*x509.Certificate
+	for _, name := range []string{"sha1.pem", "sha1ca.pem"} {
 		cs, err := pki.ReadCertificates(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return cs[0]
+		all = append(all, cs[0])
 	}
-	leaf, issuer := read("sha1.pem"), read("sha1ca.pem")
+	return all
+}
+
+func TestWeakPath(t *testing.T) {
+	leaf, issuer := weak(t)[0], weak(t)[1]
 	for _, tt := range []struct {
 		anchors, extra []*x509.Certificate
 		want           Reason

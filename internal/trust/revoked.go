@@ -1,0 +1,97 @@
+package trust
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mailseal/internal/pki/x5280"
+	"mailseal/internal/trust/path"
+	"mailseal/internal/trust/revocation"
+)
+
+// maxTrials bounds the good paths of a signer whose revocation is asked for. One is
+// enough for nearly all.
+const maxTrials = 5
+
+// A trial goes through the good paths of one signer until there is one that may be
+// trusted: a CA that is revoked may have been certified by two.
+type trial struct {
+	*Search
+	count   int
+	first   *path.Result      // as it was found, whatever is revoked
+	report  revocation.Report // of the one that is accepted
+	refused Finding           // the best of the others
+}
+
+func (t *trial) accept(r path.Result) bool {
+	if t.first == nil {
+		t.first = &r
+	}
+	if t.count == maxTrials || t.count > 0 && slices.ContainsFunc(r.Path, func(c *x5280.Certificate) bool { return t.revoked[string(c.X509.Raw)] }) {
+		return false
+	}
+	t.count++
+	report, ok := t.unrevoked(r)
+	if ok {
+		t.report = report
+		return true
+	}
+	// One that may be good later is worth more than one that is revoked.
+	if t.count == 1 || report.Status == revocation.Unknown && t.refused.Revocation.Status == revocation.Revoked {
+		t.refused = Finding{Result: r, Revocation: report}
+	}
+	return false
+}
+
+// unrevoked asks about a path, and says whether it may be trusted.
+func (s *Search) unrevoked(r path.Result) (revocation.Report, bool) {
+	a := s.anchors
+	if a.options.Revocation == revocation.Off {
+		return revocation.Report{}, true
+	}
+	if s.issuers == nil {
+		s.issuers = slices.Concat(s.readable(), a.cas)
+	}
+	report := a.check(s.ctx, r, revocation.Question{
+		At: s.at, Local: a.lists, Mail: s.crls, Extra: s.issuers, Fetch: a.options.Fetch, AllowWeak: a.options.Path.AllowWeak,
+	})
+	for _, answer := range report.Answers {
+		if answer.Status == revocation.Revoked {
+			s.revoked[string(answer.Certificate.X509.Raw)] = true
+		}
+	}
+	return report, a.refuses(report) == ""
+}
+
+// refuses says why a path with such a report is not to be trusted, "" if it is.
+func (a *Anchors) refuses(r revocation.Report) Reason {
+	switch {
+	case r.Status == revocation.Revoked:
+		if slices.ContainsFunc(r.Answers, func(w revocation.Answer) bool { return w.Status == revocation.Revoked && w.Depth == 0 }) {
+			return Revoked
+		}
+		return RevokedCA
+	case r.Status == revocation.Unknown && a.options.Revocation == revocation.Hard:
+		return RevocationUnknown
+	}
+	return ""
+}
+
+// worst is the answer that a report's status comes from, in words.
+func worst(r revocation.Report) error {
+	for _, a := range r.Answers {
+		if a.Status != r.Status {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s", a.Certificate, a.Reason)
+		if a.Status == revocation.Revoked {
+			text = fmt.Sprintf("%s was revoked on %s (%s)", a.Certificate, a.When.UTC().Format(time.DateOnly), a.Reason)
+		}
+		if a.Source != "" {
+			text += ", says " + a.Source
+		}
+		return fmt.Errorf("%s", text)
+	}
+	return nil
+}

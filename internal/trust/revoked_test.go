@@ -1,0 +1,216 @@
+package trust
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"testing"
+	"time"
+
+	"mailseal/internal/trust/path"
+	"mailseal/internal/trust/revocation"
+)
+
+// says answers about certificates in place of CRLs; what is not there is good. It
+// counts how often it is asked.
+type says struct {
+	about map[*node]revocation.Status
+	count int
+}
+
+func (s *says) check(_ context.Context, r path.Result, q revocation.Question) revocation.Report {
+	s.count++
+	report := revocation.Report{Status: revocation.Good}
+	for depth, l := range r.Links {
+		answer := revocation.Answer{Certificate: l.Certificate, Depth: depth, Status: revocation.Good}
+		for n, status := range s.about {
+			if n.cert.Equal(l.Certificate.X509) {
+				answer.Status, answer.Reason, answer.When, answer.Source = status, "keyCompromise", q.At, "a test"
+			}
+		}
+		if answer.Status == revocation.Revoked || answer.Status == revocation.Unknown && report.Status == revocation.Good {
+			report.Status = answer.Status
+		}
+		report.Answers = append(report.Answers, answer)
+	}
+	return report
+}
+
+// Two ways lead from the leaf up: what is said of revocation decides which is taken.
+func TestRevocation(t *testing.T) {
+	root, old := mint(t, "root", nil, ca), mint(t, "old root", nil, ca)
+	short := mint(t, "sub", old, ca)
+	between := mint(t, "between", root, ca)
+	long := mintKey(t, "sub", between, short.key, ca)
+	leaf := mint(t, "alice", short, user)
+	extra := []*x509.Certificate{short.cert, long.cert, between.cert}
+	good, revoked, unknown := revocation.Good, revocation.Revoked, revocation.Unknown
+	type about = map[*node]revocation.Status
+	for _, tt := range []struct {
+		name   string
+		mode   revocation.Mode
+		about  about
+		want   Reason
+		length int
+		status revocation.Status
+	}{
+		{"good", revocation.Soft, nil, "", 3, good},
+		{"good, hard", revocation.Hard, nil, "", 3, good},
+		{"revoked leaf", revocation.Soft, about{leaf: revoked}, Revoked, 0, revoked},
+		{"revoked leaf, hard", revocation.Hard, about{leaf: revoked, short: unknown, long: unknown}, Revoked, 0, revoked},
+		{"revoked leaf, off", revocation.Off, about{leaf: revoked}, "", 3, ""},
+		{"revoked CA on one way", revocation.Soft, about{short: revoked}, "", 4, good},
+		{"revoked CA on each way", revocation.Soft, about{short: revoked, between: revoked}, RevokedCA, 0, revoked},
+		{"unknown leaf", revocation.Soft, about{leaf: unknown}, "", 3, unknown},
+		{"unknown leaf, hard", revocation.Hard, about{leaf: unknown}, RevocationUnknown, 0, unknown},
+		{"unknown CA on one way, hard", revocation.Hard, about{short: unknown}, "", 4, good},
+		{"unknown on one way and revoked on the other, hard", revocation.Hard, about{short: revoked, long: unknown}, RevocationUnknown, 0, unknown},
+		{"the other way round, hard", revocation.Hard, about{short: unknown, long: revoked}, RevocationUnknown, 0, unknown},
+	} {
+		s := &says{about: tt.about}
+		a := New(Sources{Mail: []*x509.Certificate{root.cert, old.cert}}, Options{Revocation: tt.mode})
+		a.check = s.check
+		for _, again := range []string{"", ", again"} {
+			f := a.Among(t.Context(), Came{Certificates: extra}, now).Find(leaf.cert, "")
+			if got := because(f); got != tt.want || len(f.Path) != tt.length || f.Revocation.Status != tt.status {
+				t.Errorf("%s%s: %v, path of %d, %s", tt.name, again, f.Err, len(f.Path), f.Revocation.Status)
+			}
+			if e := new(Error); errors.As(f.Err, &e) && e.Err == nil {
+				t.Errorf("%s: nobody knows why", tt.name)
+			}
+		}
+		if tt.mode == revocation.Off && s.count > 0 {
+			t.Errorf("%s: asked", tt.name)
+		}
+	}
+}
+
+func because(f Finding) Reason {
+	if e := new(Error); errors.As(f.Err, &e) {
+		return e.Reason
+	}
+	return ""
+}
+
+// A path is remembered, what is said of its revocation is not.
+func TestRevokedLater(t *testing.T) {
+	root := mint(t, "root", nil, ca)
+	leaf := mint(t, "alice", root, user)
+	s := &says{about: map[*node]revocation.Status{}}
+	a := believing(root.cert)
+	a.check = s.check
+	for i, status := range []revocation.Status{revocation.Good, revocation.Revoked, revocation.Good} {
+		s.about[leaf] = status
+		if _, err := way(a, leaf.cert, nil, now); (err == nil) != (status == revocation.Good) {
+			t.Errorf("%d, %s: %v", i, status, err)
+		}
+	}
+}
+
+// Whoever is revoked has no signature that is merely weak.
+func TestRevokedAndWeak(t *testing.T) {
+	cs := weak(t)
+	leaf, issuer := cs[0], cs[1]
+	for _, status := range []revocation.Status{revocation.Good, revocation.Revoked} {
+		a := believing(issuer)
+		a.check = (&says{about: map[*node]revocation.Status{{cert: leaf}: status}}).check
+		f := a.Among(t.Context(), Came{}, leaf.NotBefore.AddDate(0, 0, 1)).Find(leaf, "")
+		if got, want := because(f), map[revocation.Status]Reason{revocation.Good: Weak, revocation.Revoked: Revoked}[status]; got != want {
+			t.Errorf("%s: %v, want %q", status, f.Err, want)
+		}
+	}
+}
+
+// However many good paths a mail has, revocation is asked for of a few.
+func TestTrialsAreBounded(t *testing.T) {
+	root := mint(t, "root", nil, ca)
+	sub := mint(t, "sub", root, ca)
+	leaf := mint(t, "alice", sub, user)
+	s := &says{about: map[*node]revocation.Status{}}
+	var extra []*x509.Certificate
+	for i := range 30 {
+		other := mintKey(t, "sub", root, sub.key, func(c *x509.Certificate) {
+			ca(c)
+			c.SerialNumber, c.NotBefore = big.NewInt(int64(i+1)), now.AddDate(-1, 0, -i)
+		})
+		s.about[other] = revocation.Revoked
+		extra = append(extra, other.cert)
+	}
+	a := believing(root.cert)
+	a.check = s.check
+	if _, err := way(a, leaf.cert, extra, now); err == nil || s.count > maxTrials {
+		t.Errorf("asked %d times: %v", s.count, err)
+	}
+}
+
+func TestSources(t *testing.T) {
+	root := mint(t, "root", nil, ca)
+	partner := mint(t, "partner", nil, ca)
+	under := mint(t, "partner sub", root, ca) // by the CA for all mail and trusted for one domain
+	itself := mint(t, "self-signed", nil, func(c *x509.Certificate) { user(c); c.IsCA, c.KeyUsage = true, c.KeyUsage|x509.KeyUsageCertSign })
+	expired := mint(t, "expired", nil, func(c *x509.Certificate) { user(c); c.NotAfter = now.Add(-time.Hour) })
+	server := mint(t, "server", nil, func(c *x509.Certificate) { user(c); c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	byPartner, byRoot := mint(t, "bob", partner, user), mint(t, "alice", root, user)
+	a := New(Sources{
+		Mail: []*x509.Certificate{root.cert},
+		Domains: map[string][]*x509.Certificate{
+			"partner.example": {partner.cert, under.cert}, ".wide.example": {partner.cert},
+		},
+		Pinned: []*x509.Certificate{itself.cert, expired.cert, server.cert},
+	}, Options{Revocation: revocation.Off})
+	for _, tt := range []struct {
+		name, domain string
+		leaf         *node
+		want         Reason
+		basis        Basis
+		length       int
+	}{
+		{"a CA for mail", "", byRoot, "", CA, 2},
+		{"a CA for mail, the partner's domain", "partner.example", byRoot, "", CA, 2},
+		{"the domain's CA", "partner.example", byPartner, "", DomainCA, 2},
+		{"both", "partner.example", mint(t, "carol", under, user), "", DomainCA, 2},
+		{"another domain", "other.example", byPartner, Unknown, CA, 0},
+		{"no domain", "", byPartner, Unknown, CA, 0},
+		{"below the domain", "sub.partner.example", byPartner, Unknown, CA, 0},
+		{"below a domain that stands for those below", "a.b.wide.example", byPartner, "", DomainCA, 2},
+		{"that one itself", "wide.example", byPartner, Unknown, CA, 0},
+		{"one that only ends so", "notpartner.example", byPartner, Unknown, CA, 0},
+		{"the domain's CA, expired", "partner.example", mint(t, "old", partner, func(c *x509.Certificate) { user(c); c.NotAfter = now.Add(-time.Hour) }), Expired, CA, 0},
+		{"pinned", "", itself, "", Pinned, 1},
+		{"below a pinned one", "", mint(t, "mallory", itself, user), Unknown, CA, 0},
+		{"pinned, expired", "", expired, Expired, CA, 0},
+		{"pinned, a server's", "", server, Purpose, CA, 0},
+	} {
+		extra := []*x509.Certificate{itself.cert, under.cert, partner.cert}
+		f := a.Among(t.Context(), Came{Certificates: extra}, now).Find(tt.leaf.cert, tt.domain)
+		if because(f) != tt.want || f.Basis != tt.basis || len(f.Path) != tt.length {
+			t.Errorf("%s: %v, basis %d, path of %d", tt.name, f.Err, f.Basis, len(f.Path))
+		}
+	}
+}
+
+// All domains' CAs together cost no more than one search.
+func BenchmarkDomains(b *testing.B) {
+	root := mint(b, "root", nil, ca)
+	leaf := mint(b, "alice", root, user)
+	domains := map[string][]*x509.Certificate{}
+	for i := range 1000 {
+		domains[fmt.Sprintf("d%d.example", i)] = []*x509.Certificate{root.cert}
+	}
+	s := Sources{Mail: []*x509.Certificate{root.cert}, Domains: domains}
+	b.Run("make", func(b *testing.B) {
+		for b.Loop() {
+			New(s, Options{})
+		}
+	})
+	a := New(s, Options{Revocation: revocation.Off})
+	b.Run("find", func(b *testing.B) {
+		for b.Loop() {
+			if f := a.Among(b.Context(), Came{}, now).Find(leaf.cert, "d7.example"); f.Err != nil {
+				b.Fatal(f.Err)
+			}
+		}
+	})
+}
