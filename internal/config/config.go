@@ -79,6 +79,8 @@ type SMIME struct {
 	PSS        bool
 	// HeaderProtection says which header fields are signed with the content.
 	HeaderProtection smime.HeaderProtection
+	// Peers is the file of how to encrypt to others, "" for none.
+	Peers string
 }
 
 // Fetch is what may be fetched that certificates name.

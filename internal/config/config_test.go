@@ -83,6 +83,7 @@ func TestGood(t *testing.T) {
 		SMIME: SMIME{
 			Identities: dir + "/keys", Trust: []string{dir + "/ca.pem", "/etc/ssl/mail"},
 			Sign: false, Opaque: true, Digest: crypto.SHA512, PSS: true, HeaderProtection: smime.HideSubject,
+			Peers: dir + "/peers.toml",
 		},
 		Fetch: Fetch{
 			CRL: true, OCSP: true, Timeout: 10 * time.Second, MaxSize: 32 << 20,

@@ -129,8 +129,8 @@ func (d *decoder) required() {
 // finish makes paths absolute.
 func (d *decoder) finish() {
 	c := d.c
-	for _, p := range append([]*string{&c.State, &c.SMIME.Identities}, pointers(c.SMIME.Trust)...) {
-		if !filepath.IsAbs(*p) {
+	for _, p := range append([]*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers}, pointers(c.SMIME.Trust)...) {
+		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(c.file.dir, *p)
 		}
 	}

@@ -56,6 +56,8 @@ var keys = map[string]spec{
 
 	"smime.header_protection": {set: func(v value) { word(v, &v.d.c.SMIME.HeaderProtection, headerProtections) }},
 
+	"smime.peers": {set: peersFile},
+
 	"fetch.crl":      {set: func(v value) { v.boolean(&v.d.c.Fetch.CRL) }},
 	"fetch.ocsp":     {set: func(v value) { v.boolean(&v.d.c.Fetch.OCSP) }},
 	"fetch.timeout":  {set: func(v value) { v.duration(&v.d.c.Fetch.Timeout, time.Second, 5*time.Minute) }},
@@ -151,6 +153,13 @@ func (v value) file(to *string) {
 		v.fail("%q is no path; want one", s)
 	default:
 		*to = s
+	}
+}
+
+// peersFile takes a path, or "" for none.
+func peersFile(v value) {
+	if v.raw != "" {
+		v.file(&v.d.c.SMIME.Peers)
 	}
 }
 
