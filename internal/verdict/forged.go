@@ -1,7 +1,11 @@
 package verdict
 
 import (
+	"encoding/base64"
+	"io"
 	"mime"
+	"mime/quotedprintable"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -55,6 +59,7 @@ func ours(value, id string) bool {
 		if v, err := new(mime.WordDecoder).DecodeHeader(value); err == nil {
 			readings = append(readings, v)
 		}
+		readings = append(readings, decodeWords(value))
 	}
 	for _, v := range readings {
 		if v, regular := message.Uncomment(v); claims(v, id, regular) {
@@ -62,6 +67,30 @@ func ours(value, id string) bool {
 		}
 	}
 	return false
+}
+
+// encodedWord is one for lax readers, who take blanks in it and any character set
+// (RFC 2047 section 2 does not).
+var encodedWord = regexp.MustCompile(`=\?[^?]*\?[BbQq]\?.*?\?=`)
+
+// decodeWords decodes encoded words as lax readers do. All character sets are
+// taken for one that has ASCII in it; what is between the letters of wider ones
+// claims leaves out.
+func decodeWords(value string) string {
+	return encodedWord.ReplaceAllStringFunc(value, func(word string) string {
+		parts := strings.SplitN(strings.TrimSuffix(word, "?="), "?", 4)
+		if parts[2] == "B" || parts[2] == "b" {
+			text := strings.TrimRight(strings.Join(strings.Fields(parts[3]), ""), "=")
+			b, _ := base64.RawStdEncoding.DecodeString(text) // as far as it goes
+			return string(b)
+		}
+		text := strings.NewReplacer("_", " ", "\r", "", "\n", "").Replace(parts[3])
+		b, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(text)))
+		if err != nil {
+			return text
+		}
+		return string(b)
+	})
 }
 
 // claims reports whether the value names the id where an authserv-id stands. A
