@@ -1,0 +1,80 @@
+package spoof_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"testing"
+	"time"
+
+	"mailseal/internal/pki"
+	"mailseal/internal/testpki/forge"
+	"mailseal/internal/trust"
+)
+
+// now is the present in all of it: forged certificates are good from 2020 to 2040.
+func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
+
+// A world is who there is: a CA that we trust, and who has certificates from it.
+type world struct {
+	testing.TB
+	root           *forge.Issued // trusted
+	alice, mallory *forge.Issued
+	keys           map[string]crypto.Signer
+	serial         byte
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{TB: t, keys: map[string]crypto.Signer{}}
+	w.root = forge.Certificate{Subject: forge.Name("Trusted CA"), Extensions: forge.CA}.Sign(nil)
+	w.alice, w.mallory = w.person(alice).Sign(w.root), w.person(mallory).Sign(w.root)
+	return w
+}
+
+// person is a certificate for who writes mail from that address.
+func (w *world) person(address string, extensions ...[]byte) forge.Certificate {
+	return w.named(address, append(extensions, forge.AltNames(forge.Mail(address)))...)
+}
+
+// named is a certificate for signing mail, with a common name.
+func (w *world) named(name string, extensions ...[]byte) forge.Certificate {
+	w.serial++
+	return forge.Certificate{
+		Subject: forge.Name(name), Key: w.key(name), Serial: []byte{1, w.serial},
+		Extensions: append([][]byte{forge.Usage(0), forge.Purposes(forge.ForMail)}, extensions...),
+	}
+}
+
+// key is the P-256 key of a name.
+func (w *world) key(name string) crypto.Signer {
+	if k, ok := w.keys[name]; ok {
+		return k
+	}
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.keys[name] = k
+	return k
+}
+
+func (w *world) parse(c *forge.Issued) *x509.Certificate {
+	w.Helper()
+	p, err := x509.ParseCertificate(c.DER)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p
+}
+
+func (w *world) anchors() *trust.Anchors {
+	return trust.New(trust.Sources{Mail: []*x509.Certificate{w.parse(w.root)}}, trust.Options{})
+}
+
+// identities are the gateway's own.
+func (w *world) identities() []pki.Identity {
+	c := w.person(bob).Sign(w.root)
+	return []pki.Identity{{Name: "bob", Certificate: w.parse(c), Key: c.Key}}
+}
