@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"mailseal/internal/pki/x5280"
 )
 
 // ReadCertificates reads a file of certificates, PEM or DER, or a folder: all
@@ -21,17 +23,12 @@ func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	if !fi.IsDir() {
 		return readCertificates(path)
 	}
-	entries, err := os.ReadDir(path)
+	files, err := Files(path, CertificateEndings...)
 	if err != nil {
 		return nil, err
 	}
 	var all []*x509.Certificate
-	for _, e := range entries {
-		ext := strings.ToLower(filepath.Ext(e.Name()))
-		if !slices.Contains([]string{".pem", ".crt", ".cer", ".der"}, ext) || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		file := filepath.Join(path, e.Name())
+	for _, file := range files {
 		if fi, err := os.Stat(file); err != nil {
 			return nil, err
 		} else if fi.IsDir() {
@@ -42,6 +39,25 @@ func ReadCertificates(path string) ([]*x509.Certificate, error) {
 			return nil, err
 		}
 		all = append(all, cs...)
+	}
+	return all, nil
+}
+
+// CertificateEndings are those of files of certificates in a folder.
+var CertificateEndings = []string{".pem", ".crt", ".cer", ".der"}
+
+// Files are what a folder has with one of the endings, in whatever case, sorted by
+// name. Names that begin with a dot are not for us.
+func Files(folder string, endings ...string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, e := range entries {
+		if slices.Contains(endings, strings.ToLower(filepath.Ext(e.Name()))) && !strings.HasPrefix(e.Name(), ".") {
+			all = append(all, filepath.Join(folder, e.Name()))
+		}
 	}
 	return all, nil
 }
@@ -59,10 +75,14 @@ func readCertificates(path string) ([]*x509.Certificate, error) {
 }
 
 // ParseCertificates reads certificates in PEM, among whatever other blocks
-// and text, or in DER, one behind the other. There is at least one.
+// and text, or in DER, one behind the other. There is at least one. Some that
+// crypto/x509 refuses are valid, and taken.
 func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
 	if !isPEM(data) {
 		cs, err := x509.ParseCertificates(data)
+		if c, ownErr := x5280.ParseX509(data); err != nil && ownErr == nil {
+			return []*x509.Certificate{c}, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("neither PEM nor a DER certificate: %w", err)
 		}
@@ -79,7 +99,7 @@ func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
 	for i, b := range bs {
 		switch b.Type {
 		case "CERTIFICATE", "X509 CERTIFICATE":
-			c, err := x509.ParseCertificate(b.Bytes)
+			c, err := x5280.ParseX509(b.Bytes)
 			if err != nil {
 				return nil, fmt.Errorf("certificate in PEM block %d: %w", i+1, err)
 			}
