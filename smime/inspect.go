@@ -67,6 +67,8 @@ type Party struct {
 	Algorithm   string    `json:"algorithm"`
 	SigningTime time.Time `json:"signing_time,omitzero"`
 	Attributes  []string  `json:"attributes,omitempty"`
+	// Capabilities are what a signer says that it reads (RFC 8551 section 2.5.2).
+	Capabilities []string `json:"capabilities,omitempty"`
 }
 
 // A Certificate was sent along.
@@ -77,6 +79,8 @@ type Certificate struct {
 	NotBefore time.Time `json:"not_before,omitzero"`
 	NotAfter  time.Time `json:"not_after,omitzero"`
 	Problem   string    `json:"problem,omitempty"`
+	// Capabilities are what its holder reads, as it says (RFC 4262).
+	Capabilities []string `json:"capabilities,omitempty"`
 }
 
 // Inspect describes a mail. It verifies nothing, and decrypts what Keys open.
@@ -248,11 +252,13 @@ func newObject(d *cms.Description) *Object {
 		o.Signers = append(o.Signers, Party{
 			Issuer: s.Issuer, Serial: hexSerial(s.Serial), KeyID: fmt.Sprintf("%X", s.SubjectKeyID),
 			Digest: s.Digest, Algorithm: s.Algorithm, SigningTime: s.SigningTime, Attributes: s.Attributes,
+			Capabilities: s.Capabilities,
 		})
 	}
 	for _, c := range d.Certificates {
 		cert := Certificate{
 			Subject: c.Subject, Issuer: c.Issuer, Serial: hexSerial(c.Serial), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+			Capabilities: c.Capabilities,
 		}
 		if c.Err != nil {
 			cert.Problem = c.Err.Error()

@@ -12,6 +12,7 @@ import (
 	"mailseal/internal/message"
 	"mailseal/internal/testpki"
 	"mailseal/smime"
+	"mailseal/smime/capability"
 	"mailseal/smime/cms/content"
 	"mailseal/smime/cms/recipient"
 )
@@ -31,12 +32,14 @@ var changing = regexp.MustCompile(`serial [0-9A-F]+|\d{3,} bytes`)
 const inspected = `mail: application/pkcs7-mime, base64 "smime.p7m", #: signed-opaque
   CMS signed-data of data, SHA-256, # inside
   signer "CN=Test CA,O=mailseal tests,C=JP" #, ECDSA-SHA256 with SHA-256, says 2026-11-21T12:00:00Z
+    reads OURS
   certificate "CN=alice@corp.example,O=mailseal tests,C=JP" of "CN=Test CA,O=mailseal tests,C=JP" #, 2026-11-21 to 2028-11-20
   1/ signed content: multipart/signed, #: signed-detached
     1/1: text/plain, 12 bytes
     1/2: application/pkcs7-signature, base64 "smime.p7s", #
       CMS signed-data of data, SHA-256, content not inside
       signer "CN=Test CA,O=mailseal tests,C=JP" #, ECDSA-SHA256 with SHA-256, says 2026-11-21T12:00:00Z
+        reads OURS
       certificate "CN=alice@corp.example,O=mailseal tests,C=JP" of "CN=Test CA,O=mailseal tests,C=JP" #, 2026-11-21 to 2028-11-20
 `
 
@@ -52,7 +55,8 @@ func TestInspect(t *testing.T) {
 	if err := l.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(inspected, changing.ReplaceAllString(b.String(), "#")); diff != "" {
+	want := strings.ReplaceAll(inspected, "OURS", strings.Join(capability.Ours().Words(), ", "))
+	if diff := cmp.Diff(want, changing.ReplaceAllString(b.String(), "#")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 

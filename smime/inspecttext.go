@@ -86,6 +86,7 @@ func (o *Object) text(w *bufio.Writer, indent string) {
 			fmt.Fprintf(w, ", says %s", p.SigningTime.UTC().Format(time.RFC3339))
 		}
 		fmt.Fprintln(w)
+		reads(w, indent, p.Capabilities)
 	}
 	for _, c := range o.Certificates {
 		if c.Problem != "" {
@@ -94,6 +95,14 @@ func (o *Object) text(w *bufio.Writer, indent string) {
 		}
 		fmt.Fprintf(w, "%scertificate %+q of %+q serial %s, %s to %s\n", indent, c.Subject, c.Issuer, c.Serial,
 			c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+		reads(w, indent, c.Capabilities)
+	}
+}
+
+// reads tells capabilities.
+func reads(w *bufio.Writer, indent string, capabilities []string) {
+	if len(capabilities) > 0 {
+		fmt.Fprintf(w, "%s  reads %s\n", indent, strings.Join(capabilities, ", "))
 	}
 }
 

@@ -84,8 +84,11 @@ func (c Capability) String() string {
 	return word
 }
 
-// Words are the entries, each by its String, in their order.
+// Words are the entries, each by its String, in their order; nil of somebody of whom nothing is known.
 func (l List) Words() []string {
+	if l == nil {
+		return nil
+	}
 	all := make([]string, len(l))
 	for i, c := range l {
 		all[i] = c.String()

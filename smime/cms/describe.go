@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"time"
 
+	"mailseal/smime/capability"
 	"mailseal/smime/cms/ber"
 )
 
@@ -44,6 +45,7 @@ type SignerDescription struct {
 	Algorithm    string
 	SigningTime  time.Time
 	Attributes   []string // types of the signed ones
+	Capabilities []string // what it says that it reads (RFC 8551 section 2.5.2)
 }
 
 // CertificateDescription is one certificate sent along.
@@ -51,7 +53,8 @@ type CertificateDescription struct {
 	Subject, Issuer     string
 	Serial              *big.Int
 	NotBefore, NotAfter time.Time
-	Err                 error // it could not be parsed: then nothing else is set
+	Capabilities        []string // what its holder reads, as it says (RFC 4262)
+	Err                 error    // it could not be parsed: then nothing else is set
 }
 
 // Describe reads any CMS object to the end of r, its content unseen.
@@ -119,13 +122,21 @@ func describeSigner(si *SignerInfo) SignerDescription {
 	for _, a := range si.SignedAttributes {
 		d.Attributes = append(d.Attributes, nameOf(a.Type))
 	}
+	d.Capabilities = describeCapabilities(si.Capabilities())
 	return d
+}
+
+func describeCapabilities(l capability.List, err error) []string {
+	if err != nil {
+		return []string{"malformed"}
+	}
+	return l.Words()
 }
 
 func describeCertificate(c *x509.Certificate) CertificateDescription {
 	return CertificateDescription{
 		Subject: nameString(c.RawSubject), Issuer: nameString(c.RawIssuer), Serial: c.SerialNumber,
-		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Capabilities: describeCapabilities(capability.FromCertificate(c)),
 	}
 }
 
