@@ -4,23 +4,40 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	"mailseal/internal/mailaddr"
 	"mailseal/internal/message"
-	"mailseal/internal/pki"
 	"mailseal/internal/trust"
+	"mailseal/internal/trust/revocation"
 	"mailseal/smime"
 	"mailseal/smime/cms"
 )
 
+// Settings are what the postmaster decides. The zero value is the default.
+type Settings struct {
+	// UseSender accepts who is the address in Sender and not that in From (RFC 8550
+	// section 3 allows either).
+	UseSender bool
+	// IgnoreLocalCase compares local parts without the case of ASCII letters.
+	IgnoreLocalCase bool
+	// WeakFails makes fail, not policy, of signatures with weak algorithms or keys.
+	WeakFails bool
+	// Mapping names the holders of certificates that have no address; nil is none.
+	Mapping *Mapping
+}
+
 // A Question is what a signature is held against.
 type Question struct {
+	Settings
 	// From is the addresses of all From fields; FromProblem says why they
 	// cannot be read.
 	From        []mailaddr.Address
 	FromProblem string
+	// Sender is the one address of the Sender field, if HasSender.
+	Sender    mailaddr.Address
+	HasSender bool
 	// NoAddressCheck leaves From out of it: `verify -no-address-check`.
 	NoAddressCheck bool
 	Anchors        *trust.Anchors
@@ -30,39 +47,17 @@ type Question struct {
 	At time.Time
 }
 
-// maxFrom bounds the From fields that are read: one is right, two are wrong.
-const maxFrom = 20
-
-// Authors reads the addresses of every From field (RFC 5322 section 3.6.2 allows
-// one field); problem says why they cannot be read, or why readers may see
-// others.
-func Authors(h message.Header) (from []mailaddr.Address, problem string) {
-	fields := h.All("From")
-	if len(fields) == 0 {
-		return nil, "mail has no From"
-	}
-	if len(fields) > maxFrom {
-		fields, problem = fields[:maxFrom], fmt.Sprintf("mail has more than %d From fields", maxFrom)
-	}
-	for _, f := range fields {
-		as, err := mailaddr.ParseList(f.Text())
-		if err != nil {
-			problem = "From: " + err.Error()
-			continue
-		}
-		from = append(from, as...)
-	}
-	for _, f := range h {
-		if len(f.Hidden("From")) > 0 {
-			problem = "From: there is another one that only some readers see"
-		}
-	}
-	return from, problem
+// By is the question with the authors that a header names.
+func (q Question) By(h message.Header) Question {
+	q.From, q.FromProblem = Authors(h)
+	q.Sender, q.HasSender = sender(h)
+	return q
 }
 
 // Of verifies a mail and gives the verdict on it. From is taken from the mail.
 // The error is one of I/O: whatever is wrong with the mail is a result.
 func Of(m *message.Message, o smime.VerifyOptions, q Question) (*smime.Report, Result, error) {
+	o.Nested = maxParts
 	r, err := smime.Verify(m, o)
 	if limit := new(message.LimitError); errors.As(err, &limit) {
 		// Nobody can say what such a mail is, and trying again would not help.
@@ -71,13 +66,20 @@ func Of(m *message.Message, o smime.VerifyOptions, q Question) (*smime.Report, R
 	if err != nil {
 		return nil, Result{}, err
 	}
-	q.From, q.FromProblem = Authors(m.Header)
-	return r, Judge(r, q), nil
+	return r, Judge(r, q.By(m.Header)), nil
 }
 
 // Judge gives the verdict on what smime found. It is pass only if every signer
 // is good, trusted and the one author.
 func Judge(r *smime.Report, q Question) Result {
+	result := q.root(r)
+	result.Parts = q.parts(r.Nested)
+	result.tellParts()
+	return result
+}
+
+// root judges the signature over the whole, of a mail or of a part.
+func (q Question) root(r *smime.Report) Result {
 	if r.Err != nil {
 		result := Result{Status: Neutral, Reason: "signature cannot be processed", Part: r.Part}
 		if p := new(smime.Problem); errors.As(r.Err, &p) {
@@ -91,19 +93,136 @@ func Judge(r *smime.Report, q Question) Result {
 	if len(r.Signers) == 0 {
 		return Result{Status: PermError, Reason: "signature has no signer", Part: r.Part}
 	}
-	var result Result
 	if q.Context == nil {
 		q.Context = context.Background()
 	}
 	search := q.Anchors.Among(q.Context, trust.Came{Certificates: r.Certificates, CRLs: r.CRLs}, q.At)
-	for i, s := range r.Signers {
-		one := q.signer(s.Result, search)
-		if i == 0 || worse[one.Status] > worse[result.Status] {
-			result = one
-		}
+	var all []Signer
+	for _, s := range r.Signers {
+		all = append(all, q.signer(s.Result, search))
 	}
+	result := together(all)
 	result.Part = r.Part
 	return result
+}
+
+// together is the result of all signers: that of the first of the worst. What is
+// to be known of one who is good is told with it.
+func together(all []Signer) (r Result) {
+	var status revocation.Status
+	for i, s := range all {
+		if i == 0 || worse[s.Result.Status] > worse[r.Status] {
+			r = s.Result
+		}
+		if of := s.Finding.Revocation.Status; status == "" || of == revocation.Revoked || of == revocation.Unknown && status == revocation.Good {
+			status = of
+		}
+	}
+	r.Signers, r.Revocation = all, string(status)
+	if r.Status == Pass && status == revocation.Unknown {
+		r.Reason = strings.TrimPrefix(r.Reason+"; "+unknownRevocation, "; ")
+	}
+	return r
+}
+
+// unknownRevocation is told where it does not change the result.
+const unknownRevocation = "revocation status is unknown"
+
+// A Signer is the verdict on one signer, and what it rests on.
+type Signer struct {
+	// Certificate is the signer's, nil if it is not known.
+	Certificate *x509.Certificate
+	// Finding is how the certificate is trusted; its Err is why it is not. Nobody
+	// looked if the signature itself is not good: then Looked is false.
+	Finding trust.Finding
+	Looked  bool
+	Result  Result
+}
+
+// signer judges one of them.
+func (q Question) signer(s cms.SignerResult, search *trust.Search) Signer {
+	one := Signer{Certificate: s.Certificate}
+	kinds, err := kindsOf(s.Info)
+	one.Result.Kinds = kinds
+	// Weakness is looked at last: a broken signature is broken, however weak.
+	if s.Err != nil && !errors.Is(s.Err, cms.ErrWeak) {
+		err = s.Err
+	} else if err != nil {
+		err = cms.ErrAttributes
+	}
+	if err != nil {
+		if c := s.Certificate; c != nil {
+			one.Result.name(c, q.identify(q.names(c), trust.CA, nil).identifier)
+		}
+		one.Result.Status, one.Result.Reason = fault(err)
+		return one
+	}
+	one.Looked = true
+	one.Certificate, one.Finding = q.trusted(s, search)
+	who := q.identify(q.names(one.Certificate), one.Finding.Basis, kinds)
+	one.Result.name(one.Certificate, who.identifier)
+	one.Result.Status, one.Result.Reason = q.decide(s.Err, one.Finding.Err, who)
+	one.Result.Domain = who.domain
+	return one
+}
+
+// decide gives the status of a signer whose signature holds. weak is nil or an
+// ErrWeak, untrusted why the certificate is not trusted.
+func (q Question) decide(weak, untrusted error, who identity) (Status, string) {
+	var weakness string
+	if weak != nil {
+		_, weakness = fault(weak)
+		if _, detail, ok := strings.Cut(weak.Error(), cms.ErrWeak.Error()+": "); ok {
+			weakness += ": " + detail
+		}
+	}
+	if untrusted != nil {
+		status, reason := distrust(untrusted)
+		if reason != string(trust.Weak) {
+			return status, reason
+		}
+		weakness = reason
+	}
+	switch {
+	case weakness != "" && q.WeakFails:
+		return Fail, weakness
+	case who.problem != "":
+		return Policy, who.problem
+	case weakness != "":
+		return Policy, weakness
+	}
+	return Pass, who.note
+}
+
+// distrust is the status of a signer whose certificate is not trusted. What breaks
+// the rules of paths is fail: RFC 7281's policy is for what has passed verification.
+func distrust(err error) (Status, string) {
+	e := new(trust.Error)
+	if !errors.As(err, &e) {
+		return Fail, err.Error()
+	}
+	if e.Reason == trust.RevocationUnknown {
+		return TempError, string(e.Reason) // it may be known later
+	}
+	return Fail, string(e.Reason)
+}
+
+// trusted returns the signer's certificate. Where several have the signer's name
+// and key, as after a renewal, it is the first that is trusted, or else the first
+// that is at least valid at this time, and why that is not trusted.
+func (q Question) trusted(s cms.SignerResult, search *trust.Search) (*x509.Certificate, trust.Finding) {
+	best, valid := s.Certificate, false
+	var found trust.Finding
+	for i, c := range append([]*x509.Certificate{s.Certificate}, s.Twins...) {
+		f := search.Find(c, q.claimed(q.names(c)))
+		if f.Err == nil {
+			return c, f
+		}
+		if now := !q.At.Before(c.NotBefore) && !q.At.After(c.NotAfter); i == 0 || now && !valid {
+			best, found, valid = c, f, now
+		}
+	}
+	return best, found
 }
 
 // problems maps what is wrong with a signed mail as a whole.
@@ -130,65 +249,6 @@ var faults = []struct {
 	{cms.ErrMalformed, Neutral, "signature is malformed"},
 }
 
-// signer judges one of them.
-func (q Question) signer(s cms.SignerResult, search *trust.Search) Result {
-	var r Result
-	if s.Certificate != nil {
-		r.name(s.Certificate, q.identifier(s.Certificate))
-	}
-	// Weakness is looked at last: a broken signature is broken, however weak.
-	if s.Err != nil && !errors.Is(s.Err, cms.ErrWeak) {
-		r.Status, r.Reason = fault(s.Err)
-		return r
-	}
-	c, err := q.trusted(s, search)
-	r = Result{}
-	r.name(c, q.identifier(c))
-	if err != nil {
-		r.Status, r.Reason = Fail, err.Error()
-		if e := new(trust.Error); errors.As(err, &e) {
-			r.Reason = string(e.Reason)
-		}
-		return r
-	}
-	if why := q.address(c); why != "" {
-		r.Status, r.Reason = Policy, why
-		return r
-	}
-	if s.Err != nil {
-		r.Status, r.Reason = fault(s.Err)
-		return r
-	}
-	r.Status = Pass
-	return r
-}
-
-// trusted returns the signer's certificate. Where several have the signer's name
-// and key, as after a renewal, it is the first that is trusted, or else the first
-// that is at least valid at this time, and why that is not trusted.
-func (q Question) trusted(s cms.SignerResult, search *trust.Search) (*x509.Certificate, error) {
-	best, valid := s.Certificate, false
-	var why error
-	for _, c := range append([]*x509.Certificate{s.Certificate}, s.Twins...) {
-		err := search.Find(c, q.domain()).Err
-		if err == nil {
-			return c, nil
-		}
-		if now := !q.At.Before(c.NotBefore) && !q.At.After(c.NotAfter); why == nil || now && !valid {
-			best, why, valid = c, err, now
-		}
-	}
-	return best, why
-}
-
-// domain is that of the one From address, "" if there is none.
-func (q Question) domain() string {
-	if q.FromProblem != "" || len(q.From) != 1 {
-		return ""
-	}
-	return q.From[0].Domain
-}
-
 func fault(err error) (Status, string) {
 	for _, f := range faults {
 		if errors.Is(err, f.err) {
@@ -196,45 +256,4 @@ func fault(err error) (Status, string) {
 		}
 	}
 	return Neutral, "signature cannot be processed"
-}
-
-// address says why the certificate is not the one author's, "" when it is.
-func (q Question) address(c *x509.Certificate) string {
-	switch {
-	case q.NoAddressCheck:
-		return ""
-	case q.FromProblem != "":
-		return q.FromProblem
-	case len(q.From) != 1:
-		return "From has several addresses"
-	}
-	texts := pki.Addresses(c)
-	for _, text := range texts {
-		if a, err := mailaddr.ParseIA5(text); err == nil && a.Same(q.From[0]) {
-			return ""
-		}
-	}
-	if len(texts) == 0 {
-		return "certificate has no e-mail address"
-	}
-	return "certificate is not for the From address"
-}
-
-// identifier is the address that names the signer: the one that is From's, else
-// the first that is an address at all.
-func (q Question) identifier(c *x509.Certificate) string {
-	var first string
-	for _, text := range pki.Addresses(c) {
-		a, err := mailaddr.ParseIA5(text)
-		if err != nil {
-			continue
-		}
-		if len(q.From) == 1 && a.Same(q.From[0]) {
-			return a.String()
-		}
-		if first == "" {
-			first = a.String()
-		}
-	}
-	return first
 }

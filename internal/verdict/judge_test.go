@@ -17,9 +17,19 @@ import (
 	"mailseal/internal/pki"
 	"mailseal/internal/testpki"
 	"mailseal/internal/trust"
+	"mailseal/internal/trust/revocation"
 	"mailseal/smime"
 	"mailseal/smime/cms"
 )
+
+// anchored trusts the roots, and asks nobody about revocation.
+func anchored(ps ...*testpki.PKI) *trust.Anchors {
+	var s trust.Sources
+	for _, p := range ps {
+		s.Mail = append(s.Mail, p.Root())
+	}
+	return trust.New(s, trust.Options{Revocation: revocation.Off})
+}
 
 func TestJudge(t *testing.T) {
 	p := testpki.New(t)
@@ -60,7 +70,7 @@ func TestJudge(t *testing.T) {
 				tt.report.Kind, tt.report.Part = smime.SignedDetached, "2"
 			}
 			from := mailaddr.Address{Local: "alice", Domain: "example.jp"}
-			got := Judge(&tt.report, Question{From: []mailaddr.Address{from}, Anchors: trust.New(trust.Sources{Mail: p.Roots()}, trust.Options{}), At: time.Now()})
+			got := Judge(&tt.report, Question{From: []mailaddr.Address{from}, Anchors: anchored(p), At: time.Now()})
 			if got.Status != tt.want || got.Identifier != tt.identifier {
 				t.Errorf("%+v, want %s by %q", got, tt.want, tt.identifier)
 			}
@@ -70,10 +80,10 @@ func TestJudge(t *testing.T) {
 		})
 	}
 	report := smime.Report{Kind: smime.SignedOpaque, Signers: []smime.Signer{by(mallory, nil)}}
-	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.New(trust.Sources{Mail: p.Roots()}, trust.Options{}), At: time.Now()}); got.Status != Pass {
+	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: anchored(p), At: time.Now()}); got.Status != Pass {
 		t.Errorf("without address check: %+v", got)
 	}
-	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: trust.New(trust.Sources{}, trust.Options{}), At: time.Now()}); got.Status != Fail {
+	if got := Judge(&report, Question{NoAddressCheck: true, Anchors: anchored(), At: time.Now()}); got.Status != Fail {
 		t.Errorf("without anchors: %+v", got)
 	}
 }
@@ -103,7 +113,7 @@ func TestJudgeTwins(t *testing.T) {
 			result.Twins = append(result.Twins, id.Certificate)
 		}
 		report := smime.Report{Kind: smime.SignedOpaque, Signers: []smime.Signer{{Result: result}}}
-		q := Question{From: from, Anchors: trust.New(trust.Sources{Mail: p.Roots()}, trust.Options{}), At: time.Now()}
+		q := Question{From: from, Anchors: anchored(p), At: time.Now()}
 		if got := Judge(&report, q); got.Status != tt.want || got.Reason != string(tt.reason) {
 			t.Errorf("%s: %+v, want %s", tt.name, got, tt.want)
 		}
@@ -156,7 +166,8 @@ func TestCertificateAddresses(t *testing.T) {
 		ok   bool
 	}{
 		{name: "the address", san: []string{"alice@example.jp"}, ok: true},
-		{name: "one of several", san: []string{"bob@example.jp", "ALICE@EXAMPLE.JP"}, ok: true},
+		{name: "one of several", san: []string{"bob@example.jp", "alice@EXAMPLE.JP"}, ok: true},
+		{name: "local part in other case", san: []string{"Alice@example.jp"}},
 		{name: "in the subject", dn: []any{"alice@example.jp"}, ok: true},
 		{name: "in the subject beside others", san: []string{"bob@example.jp"}, dn: []any{"bob@example.jp", "alice@example.jp"}, ok: true},
 		{name: "blank before", san: []string{" alice@example.jp"}},
@@ -183,8 +194,8 @@ func TestCertificateAddresses(t *testing.T) {
 				c.Subject.Names = append(c.Subject.Names, pkix.AttributeTypeAndValue{Type: email, Value: v})
 			}
 			q := Question{From: []mailaddr.Address{{Local: "alice", Domain: "example.jp"}}}
-			if why := q.address(c); (why == "") != tt.ok {
-				t.Errorf("%q", why)
+			if got := q.identify(q.names(c), trust.CA, nil); (got.problem == "") != tt.ok {
+				t.Errorf("%+v", got)
 			}
 		})
 	}
@@ -208,6 +219,7 @@ func TestField(t *testing.T) {
 		{Result{Status: None}, "mx.example.jp; smime=none"},
 		{Result{Status: Pass, Identifier: "alice@example.jp", Part: "2"}, "mx.example.jp; smime=pass body.smime-identifier=alice@example.jp body.smime-part=2"},
 		{Result{Status: Fail, Reason: "it's bad", Part: "1.2"}, `mx.example.jp; smime=fail reason="it's bad" body.smime-part=1.2`},
+		{Result{Status: Pass, Identifier: "@partner.example", Reason: "domain signature"}, `mx.example.jp; smime=pass reason="domain signature" body.smime-identifier=@partner.example`},
 		{Result{Status: Pass, Identifier: `"a b"@x.example`}, `mx.example.jp; smime=pass body.smime-identifier="\"a b\"@x.example"`},
 		{Result{Status: Fail, Serial: "0A", Issuer: "CN=日本\r\n; smime=pass"}, `mx.example.jp; smime=fail body.smime-serial=0A body.smime-issuer="CN=????????; smime\\3Dpass"`},
 		{Result{Status: Fail, Serial: "0A", Issuer: `CN=a\=b\,smime=pass+O=smime=pass,1.2.3=#0c,OU=x`}, `mx.example.jp; smime=fail body.smime-serial=0A body.smime-issuer="CN=a\\=b\\,smime\\3Dpass+O=smime\\3Dpass,1.2.3=#0c,OU=x"`},
@@ -237,7 +249,7 @@ func TestValuesCannotForgeAResult(t *testing.T) {
 		c.SerialNumber = big.NewInt(10)
 		var r Result
 		r.Status = Fail
-		r.name(c, Question{}.identifier(c))
+		r.name(c, Question{}.identify(namesOf(c), trust.CA, nil).identifier)
 		if r.Identifier != "" || r.Serial != "A" {
 			t.Errorf("identifier %q, serial %q", r.Identifier, r.Serial)
 		}
@@ -251,7 +263,7 @@ func TestOfAMailPastALimit(t *testing.T) {
 	var h message.Header
 	h = append(h, message.NewField("From", " alice@example.jp"), message.NewField("Content-Type", " multipart/mixed; boundary=b"))
 	m := &message.Message{Header: h, Body: message.Bytes([]byte(strings.Repeat("--b\r\n\r\n", 50))), Newline: "\r\n"}
-	_, got, err := Of(m, smime.VerifyOptions{Limits: message.Limits{Parts: 10}}, Question{Anchors: trust.New(trust.Sources{}, trust.Options{}), At: time.Now()})
+	_, got, err := Of(m, smime.VerifyOptions{Limits: message.Limits{Parts: 10}}, Question{Anchors: anchored(), At: time.Now()})
 	if err != nil || got.Status != Neutral || !strings.Contains(got.Reason, "more than 10 parts") {
 		t.Errorf("%+v, %v", got, err)
 	}

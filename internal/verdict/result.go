@@ -46,11 +46,26 @@ type Result struct {
 	Reason string `json:"reason,omitempty"`
 	// Part is the IMAP section of the signature (RFC 7281 section 3.2.1).
 	Part string `json:"part,omitempty"`
-	// Identifier is the signer's e-mail address, "" when the certificate has
-	// none that can be written; then Serial and Issuer name it.
+	// Identifier is the signer's e-mail address, or "@domain" for a domain's
+	// signature; "" when the certificate has none that can be written: then Serial
+	// and Issuer name it.
 	Identifier string `json:"identifier,omitempty"`
 	Serial     string `json:"serial,omitempty"` // hexadecimal
 	Issuer     string `json:"issuer,omitempty"` // RFC 4514
+	// Domain: the signature is a domain's and not a person's.
+	Domain bool `json:"domain,omitempty"`
+	// Revocation is good, revoked or unknown, "" where nobody asked.
+	Revocation string `json:"revocation,omitempty"`
+	// Kinds is what the signature says that it is (RFC 3183 section 3.1.2), for
+	// nearly all nothing.
+	Kinds []string `json:"signature_types,omitempty"`
+	// Integrity is "none" if the mail was encrypted in a way that lets others change
+	// it, and no signature inside says that nobody did.
+	Integrity string `json:"integrity,omitempty"`
+	// Parts are signatures that cover less than the mail.
+	Parts []Part `json:"parts,omitempty"`
+	// Signers are the verdicts on each of them.
+	Signers []Signer `json:"-"`
 }
 
 // maxIdentifier is the longest address (RFC 5321 section 4.5.3.1): one that was
@@ -126,14 +141,14 @@ func issuer(dn string) string {
 // (RFC 5322 section 2.1.1) and certificates are written by strangers.
 const maxValue = 400
 
-// pvalue writes a value of RFC 8601 section 2.2: a token, an address, or a
-// quoted-string. Bytes that no quoted-string may hold become "?".
+// pvalue writes a value of RFC 8601 section 2.2: a token, an address, which may be
+// without local part, or a quoted-string. Bytes that no quoted-string may hold become "?".
 func pvalue(v string) string {
 	if len(v) > maxValue {
 		v = v[:maxValue] + "..."
 	}
 	local, domain, isAddress := strings.Cut(v, "@")
-	if isAddress && isToken(local) && isToken(domain) || isToken(v) {
+	if isAddress && (local == "" || isToken(local)) && isToken(domain) || isToken(v) {
 		return v
 	}
 	var b strings.Builder
