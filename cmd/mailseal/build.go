@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 
+	"mailseal/internal/certfile"
 	"mailseal/internal/config"
 	"mailseal/internal/gateway"
 	"mailseal/internal/keystore"
@@ -69,7 +70,7 @@ func collect(c *config.Config) (*parts, error) {
 		}
 	}
 	for i, name := range c.SMIME.Trust {
-		cs, err := pki.ReadCertificates(name)
+		cs, err := certfile.Read(name)
 		if errors.Is(err, fs.ErrNotExist) && !c.IsSet("smime.trust") {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailseal/internal/certfile"
 	"mailseal/internal/message"
 	"mailseal/internal/pki"
 	"mailseal/internal/spool"
@@ -21,31 +22,39 @@ import (
 
 func encryptCommand() command {
 	return command{
-		name:  "encrypt",
-		args:  "-to FILE... [-cipher NAME] [-oaep] [-password-file F] [-header-protection W] [-again] < mail",
+		name: "encrypt",
+		args: "-to FILE... [-cipher NAME] [-oaep] [-presume PROFILE] [-peers FILE] [-config FILE]\n" +
+			"    [-seen MAIL]... [-ca FILE|DIR]... [-password-file FILE] [-header-protection WHAT] [-again] [-v] [-json] < mail",
 		short: "encrypt one mail",
 		long: `Encrypts the mail on standard input, signed or not, to everybody whose
 certificate is given and to whoever knows the password, and writes it to
 standard output with the same line ends. Only they can open it: the sender too
 needs to be named. A mail that is encrypted already is an error.
 
-Without flags every mail program reads it. The ciphers:
+The cipher is what all recipients say that they read, in the newest of the mails
+of -seen or in their certificates, and of whom nothing is known AES-256-CBC,
+which every mail program reads. The others that -cipher takes:
 ` + cipherNames() + `.`,
 		setup: func(fs *flag.FlagSet) runner {
-			var to list
-			fs.Var(&to, "to", "certificates, PEM or DER: `FILE`; again for more. Those of CAs in it are passed over")
-			var cipher cipherFlag
-			fs.Var(&cipher, "cipher", "`NAME` of the cipher (default aes256-cbc)")
-			var oaep oaepFlag
-			fs.Var(&oaep, "oaep", "RSAES-OAEP with SHA-256 for RSA keys, not PKCS #1 v1.5; -oaep=sha1, =sha384, =sha512 for others")
-			password := fs.String("password-file", "", "also to whoever knows the password, the first line of `FILE`")
+			var e encryption
+			fs.Var(&e.to, "to", "certificates, PEM, DER or .p7c: `FILE`; again for more. Those of CAs in it are passed over")
+			fs.Var(&e.cipher, "cipher", "`NAME` of the cipher (default by the recipients)")
+			fs.Var(&e.oaep, "oaep", "RSAES-OAEP with SHA-256 for RSA keys; -oaep=sha1, =sha384, =sha512 for others, =false for PKCS #1 v1.5")
+			fs.Var(&e.presume, "presume", "of whom nothing is known: `PROFILE` compatible (the default) or rfc8551 (GCM, OAEP)")
+			fs.StringVar(&e.peers, "peers", "", "what is recorded of recipients, see mailseal(8): `FILE`")
+			fs.StringVar(&e.config, "config", "", "take smime.peers and smime.trust of this configuration `FILE`")
+			fs.Var(&e.seen, "seen", "signed mails of the recipients: `MAIL`, or a folder of them; again for more")
+			fs.Var(&e.cas, "ca", "whose signatures in -seen count: `FILE|DIR` of CA certificates; again for more")
+			fs.StringVar(&e.password, "password-file", "", "also to whoever knows the password, the first line of `FILE`")
 			var headers headersFlag
 			fs.Var(&headers, "header-protection", headersUsage)
 			again := fs.Bool("again", false, "encrypt also what is encrypted")
-			return func(_ context.Context, env Env) error {
-				o := smime.EncryptOptions{Cipher: cipher.Cipher, Protect: headers.HeaderProtection, Again: *again}
+			fs.BoolVar(&e.verbose, "v", false, "say on standard error which cipher was chosen, and why")
+			fs.BoolVar(&e.json, "json", false, "say it as JSON")
+			return func(ctx context.Context, env Env) error {
+				o := smime.EncryptOptions{Protect: headers.HeaderProtection, Again: *again}
 				var err error
-				if o.To, err = recipients(env, to, *password, oaep.Transport); err != nil {
+				if o.Cipher, o.To, err = e.choose(ctx, env); err != nil {
 					return err
 				}
 				return protect(env, func(m *message.Message, s *spool.Store) ([]message.Edit, error) {
@@ -58,11 +67,11 @@ Without flags every mail program reads it. The ciphers:
 }
 
 // recipients reads who may open the mail.
-func recipients(env Env, files []string, password string, t recipient.Transport) ([]recipient.To, error) {
+func recipients(env Env, files []string, password string) ([]recipient.To, error) {
 	var to []recipient.To
 	var seen []*x509.Certificate
 	for _, name := range files {
-		certs, err := pki.ReadCertificates(name)
+		certs, err := certfile.Read(name)
 		if err != nil {
 			return nil, fail(exNoInput, err)
 		}
@@ -74,7 +83,7 @@ func recipients(env Env, files []string, password string, t recipient.Transport)
 				fmt.Fprintf(env.Stderr, "warning: %s: the key usage of %q does not allow to encrypt to it\n", name, c.Subject)
 			}
 			seen = append(seen, c)
-			to = append(to, recipient.To{Certificate: c, Transport: t})
+			to = append(to, recipient.To{Certificate: c})
 		}
 	}
 	if password != "" {
@@ -157,28 +166,29 @@ func (c *cipherFlag) Set(s string) error {
 	return nil
 }
 
-// An oaepFlag is a switch that may have the name of a digest.
-type oaepFlag struct{ recipient.Transport }
+// An oaepFlag is a switch that may have the name of a digest. It is nil unless
+// it is given.
+type oaepFlag struct{ *recipient.Transport }
 
 func (o *oaepFlag) String() string   { return "" }
 func (o *oaepFlag) IsBoolFlag() bool { return true }
 
 func (o *oaepFlag) Set(s string) error {
+	t := recipient.OAEP(crypto.SHA256)
 	switch s {
-	case "false":
-		o.Transport = recipient.Transport{}
-		return nil
-	case "sha1":
-		o.Transport = recipient.OAEP(crypto.SHA1)
-		return nil
 	case "true":
-		s = "sha256"
+	case "false":
+		t = recipient.Transport{}
+	case "sha1":
+		t = recipient.OAEP(crypto.SHA1)
+	default:
+		var d digestFlag
+		if err := d.Set(s); err != nil {
+			return errors.New("want sha1, sha256, sha384 or sha512")
+		}
+		t = recipient.OAEP(d.Hash)
 	}
-	var d digestFlag
-	if err := d.Set(s); err != nil {
-		return errors.New("want sha1, sha256, sha384 or sha512")
-	}
-	o.Transport = recipient.OAEP(d.Hash)
+	o.Transport = &t
 	return nil
 }
 

@@ -217,7 +217,7 @@ func TestHelp(t *testing.T) {
 		if other, _, _ := call("", "help", c.name); other != out {
 			t.Errorf("help %s differs from %s -h", c.name, c.name)
 		}
-		first, _, _ := strings.Cut(out, "\n")
+		first, _, _ := strings.Cut(out, "\n\n")
 		for _, name := range flagNames(c) {
 			if !strings.Contains(first, "-"+name) {
 				t.Errorf("%s: the usage line does not show -%s", c.name, name)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mailseal/internal/certfile"
 	"mailseal/internal/mailaddr"
 	"mailseal/internal/pki"
 	"mailseal/internal/pki/x5280"
@@ -75,7 +76,7 @@ type verification struct {
 func (v *verification) prepare(cas []string, at string) (err error) {
 	var anchors []*x509.Certificate
 	for _, name := range cas {
-		cs, err := pki.ReadCertificates(name)
+		cs, err := certfile.Read(name)
 		if err != nil {
 			return err
 		}
