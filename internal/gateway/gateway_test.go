@@ -20,6 +20,7 @@ import (
 	"mailseal/internal/spool"
 	"mailseal/internal/testpki"
 	"mailseal/internal/trust"
+	"mailseal/internal/trust/revocation"
 	"mailseal/internal/verdict"
 	"mailseal/smime"
 )
@@ -53,7 +54,7 @@ func newBench(t *testing.T) *bench {
 			Sign:          true,
 		},
 		Identities: keystore.NewIdentities([]pki.Identity{b.pki.User("alice@example.jp", ca.P256)}),
-		Anchors:    trust.New(trust.Sources{Mail: b.pki.Roots()}, trust.Options{}),
+		Anchors:    trust.New(trust.Sources{Mail: b.pki.Roots()}, trust.Options{Revocation: revocation.Off}),
 		Spool:      store,
 		Log:        slog.New(maillog.New(&b.log, slog.LevelInfo)),
 	}

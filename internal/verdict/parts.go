@@ -11,15 +11,17 @@ const maxParts = 4
 
 // A Part is the verdict on a signature that covers a part of the mail only. It says
 // nothing of the mail, and is written nowhere where it could be taken for the
-// mail's: not as smime= in the field, nor in the log.
+// mail's: not as smime= in the field, nor in the log, nor as pass for who looks for
+// that word.
 type Part struct {
 	// Covered is the section that is signed, Part that of the signature (RFC 7281
 	// section 3.2.1).
 	Covered string `json:"covered"`
 	Part    string `json:"part,omitempty"`
 	Kind    string `json:"kind"`
-	// Status is "" where nobody looked: past the first parts, and what is not signed.
-	Status     Status `json:"result,omitempty"`
+	// Result is the status, with the word good for pass; "" where nobody looked: past
+	// the first parts, and what is not signed.
+	Result     string `json:"result,omitempty"`
 	Reason     string `json:"reason,omitempty"`
 	Identifier string `json:"identifier,omitempty"`
 	Serial     string `json:"serial,omitempty"`
@@ -38,7 +40,10 @@ func (q Question) parts(nested []smime.Nested) (all []Part) {
 				asked = q.By(n.Header)
 			}
 			r := asked.root(n.Report)
-			p.Part, p.Status, p.Reason, p.Revocation = r.Part, r.Status, r.Reason, r.Revocation
+			p.Part, p.Result, p.Reason, p.Revocation = r.Part, string(r.Status), r.Reason, r.Revocation
+			if r.Status == Pass {
+				p.Result = "good"
+			}
 			p.Identifier, p.Serial, p.Issuer = r.Identifier, r.Serial, r.Issuer
 		}
 		all = append(all, p)
@@ -54,7 +59,7 @@ func (r *Result) tellParts() {
 	}
 	var signed []string
 	for _, p := range r.Parts {
-		if p.Status == "" || p.Status == None {
+		if p.Result == "" || p.Result == string(None) {
 			continue
 		}
 		if signed = append(signed, p.Covered); r.Part == "" {

@@ -38,20 +38,20 @@ func TestParts(t *testing.T) {
 	}{
 		{"nothing is signed", "eve@evil.example", &smime.Report{}, nil, "mx.example; smime=none", ""},
 		{"a part, by the author", "alice@example.jp", &smime.Report{}, []smime.Nested{good},
-			`mx.example; smime=none reason="only part 1 is signed, not the mail" body.smime-part=1.2`, "1 pass"},
+			`mx.example; smime=none reason="only part 1 is signed, not the mail" body.smime-part=1.2`, "1 good"},
 		{"a part, by somebody else", "eve@evil.example", &smime.Report{}, []smime.Nested{good},
 			`mx.example; smime=none reason="only part 1 is signed, not the mail" body.smime-part=1.2`, "1 policy"},
 		{"a mail in the mail", "eve@evil.example", &smime.Report{}, []smime.Nested{forwarded},
-			`mx.example; smime=none reason="only part 2 is signed, not the mail" body.smime-part=2.2`, "2 pass"},
+			`mx.example; smime=none reason="only part 2 is signed, not the mail" body.smime-part=2.2`, "2 good"},
 		{"several", "eve@evil.example", &smime.Report{}, []smime.Nested{forwarded, changed, encrypted, unread},
-			`mx.example; smime=none reason="only parts 2, 3 are signed, not the mail" body.smime-part=2.2`, "2 pass 3 fail 4  5 "},
+			`mx.example; smime=none reason="only parts 2, 3 are signed, not the mail" body.smime-part=2.2`, "2 good 3 fail 4  5 "},
 		{"encrypted ones", "eve@evil.example", &smime.Report{}, []smime.Nested{encrypted}, "mx.example; smime=none", "4 "},
 		{"the mail is signed, too", "alice@example.jp", signedBy(alice), []smime.Nested{changed},
 			"mx.example; smime=pass body.smime-identifier=alice@example.jp body.smime-part=2", "3 fail"},
 		{"the mail is signed by somebody else", "eve@evil.example", signedBy(alice), []smime.Nested{forwarded},
-			`mx.example; smime=policy reason="certificate is not for the From address" body.smime-identifier=alice@example.jp body.smime-part=2`, "2 pass"},
+			`mx.example; smime=policy reason="certificate is not for the From address" body.smime-identifier=alice@example.jp body.smime-part=2`, "2 good"},
 		{"the mail is malformed", "eve@evil.example", &smime.Report{Kind: smime.Malformed, Err: &smime.Problem{Reason: "x"}}, []smime.Nested{forwarded},
-			"mx.example; smime=neutral reason=x", "2 pass"},
+			"mx.example; smime=neutral reason=x", "2 good"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.root.Nested = tt.nested
@@ -61,7 +61,7 @@ func TestParts(t *testing.T) {
 			}
 			var parts []string
 			for _, p := range r.Parts {
-				parts = append(parts, fmt.Sprintf("%s %s", p.Covered, p.Status))
+				parts = append(parts, fmt.Sprintf("%s %s", p.Covered, p.Result))
 			}
 			if got := strings.Join(parts, " "); got != tt.parts {
 				t.Errorf("%q, want %q", got, tt.parts)

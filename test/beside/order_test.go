@@ -101,7 +101,7 @@ func holds(t *testing.T, mail []byte, broken bool) {
 		dkim = "dkim=fail"
 	}
 	rs := results(mail)
-	if len(rs) != 2 || !strings.HasPrefix(rs[0], daemon.AuthservID+"; smime=pass body.smime-identifier="+alice) ||
+	if len(rs) != 2 || !strings.HasPrefix(rs[0], daemon.AuthservID+`; smime=pass reason="revocation status is unknown" body.smime-identifier=`+alice) ||
 		!strings.HasPrefix(rs[1], daemon.AuthservID+";") || !strings.Contains(rs[1], dkim) || !strings.Contains(rs[1], "header.d="+daemon.Domain) {
 		t.Errorf("results %q; want smime=pass and %s\n%s", rs, dkim, mail)
 	}

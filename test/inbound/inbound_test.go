@@ -101,7 +101,7 @@ func with(mail []byte, fields ...string) []byte {
 }
 
 const (
-	pass = "smime=pass body.smime-identifier=" + carol
+	pass = `smime=pass reason="revocation status is unknown" body.smime-identifier=` + carol
 	none = "smime=none"
 )
 
