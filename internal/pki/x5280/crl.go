@@ -199,7 +199,7 @@ var crlReaders = map[OID]struct {
 func (c *CRL) readExtensions(list cryptobyte.String) bool {
 	seen := map[OID]bool{}
 	for !list.Empty() {
-		e, ok := readExtension(&list)
+		e, ok := ReadExtension(&list)
 		if !ok {
 			return false
 		}

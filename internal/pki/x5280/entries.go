@@ -50,7 +50,7 @@ func (c *CRL) scan() bool {
 			c.fault("it has extensions, and is not of version 2")
 		}
 		for list := e.extensions; !list.Empty(); {
-			x, ok := readExtension(&list)
+			x, ok := ReadExtension(&list)
 			if !ok {
 				return false
 			}
@@ -134,7 +134,7 @@ func (e entry) read() Entry {
 	date := e.date
 	r.Date, _ = readTime(&date)
 	for list := e.extensions; !list.Empty(); {
-		x, ok := readExtension(&list)
+		x, ok := ReadExtension(&list)
 		if !ok {
 			break
 		}
@@ -215,7 +215,7 @@ func (c *CRL) issuerAt(begin uint32) Name {
 		return c.Issuer
 	}
 	for list := c.at(c.issuers[i-1]).extensions; !list.Empty(); {
-		x, ok := readExtension(&list)
+		x, ok := ReadExtension(&list)
 		if !ok {
 			break
 		}

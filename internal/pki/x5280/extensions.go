@@ -66,7 +66,7 @@ func (c *Certificate) readExtensions(list cryptobyte.String) bool {
 	}
 	seen := map[OID]bool{}
 	for !list.Empty() {
-		e, ok := readExtension(&list)
+		e, ok := ReadExtension(&list)
 		if !ok {
 			return false
 		}
@@ -85,7 +85,8 @@ func (c *Certificate) readExtensions(list cryptobyte.String) bool {
 	return true
 }
 
-func readExtension(list *cryptobyte.String) (e Extension, ok bool) {
+// ReadExtension reads one of a list.
+func ReadExtension(list *cryptobyte.String) (e Extension, ok bool) {
 	var one, id, value cryptobyte.String
 	ok = list.ReadASN1(&one, asn1.SEQUENCE) && one.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) && len(id) > 0 &&
 		(!one.PeekASN1Tag(asn1.BOOLEAN) || one.ReadASN1Boolean(&e.Critical)) &&

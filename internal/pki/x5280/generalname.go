@@ -77,6 +77,26 @@ func readGeneralName(s *cryptobyte.String) (g GeneralName, ok bool) {
 	return g, ok
 }
 
+// ReadAccess reads the value of authorityInfoAccess: the places where a method is to be
+// had, as id-ad-ocsp (section 4.2.2.1).
+func ReadAccess(value []byte, method OID) (all []GeneralName, ok bool) {
+	s, ok := sequence(value)
+	for n := 0; ok && !s.Empty(); n++ {
+		var one, id cryptobyte.String
+		if n == maxPoints || !s.ReadASN1(&one, asn1.SEQUENCE) || !one.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) {
+			return nil, false
+		}
+		g, good := readGeneralName(&one)
+		if !good || !one.Empty() {
+			return nil, false
+		}
+		if OID(id) == method {
+			all = append(all, g)
+		}
+	}
+	return all, ok
+}
+
 func (c *Certificate) readAltNames(value cryptobyte.String) bool {
 	s, ok := sequence(value)
 	if !ok || s.Empty() {

@@ -33,6 +33,15 @@ func (n Name) Equal(m Name) bool { return n.key == m.key }
 // Key is the same for names that are equal, and only for those.
 func (n Name) Key() string { return n.key }
 
+// String is the name for people, of bounded length.
+func (n Name) String() string {
+	r := []rune(displayed(n.Raw).String())
+	if len(r) > 200 {
+		return string(r[:200]) + "..."
+	}
+	return string(r)
+}
+
 // Within reports whether a name is the base or below it (section 4.2.1.10).
 func (n Name) Within(base Name) bool {
 	return len(n.rdns) >= len(base.rdns) && slices.Equal(n.rdns[:len(base.rdns)], base.rdns)

@@ -54,12 +54,14 @@ const (
 	certificateIssuer        OID = "\x55\x1d\x1d"
 )
 
-// Purposes, and policies.
+// Purposes, policies, and where to ask.
 const (
 	AnyPurpose      OID = "\x55\x1d\x25\x00"
 	EmailProtection OID = "\x2b\x06\x01\x05\x05\x07\x03\x04"
 	OCSPSigning     OID = "\x2b\x06\x01\x05\x05\x07\x03\x09"
 	AnyPolicy       OID = "\x55\x1d\x20\x00"
+	// OCSP is a method of authorityInfoAccess.
+	OCSP OID = "\x2b\x06\x01\x05\x05\x07\x30\x01"
 )
 
 const (

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"mailseal/internal/pki/x5280"
-	"mailseal/internal/trust/path"
 )
 
 // A Mode is what is made of revocation.
@@ -102,17 +101,10 @@ type Question struct {
 	Local *Lists    // configured CRLs; with it Check also remembers what it has verified
 	Mail  [][]byte  // CRLs that came with the mail, in DER
 	// Extra are certificates among which the issuers of CRLs are looked for, besides
-	// the path itself: those that came with the mail, and the configured ones.
+	// the path itself: the configured ones first, and then those that came with the
+	// mail. None of them is trusted; a way must lead from it to the path's anchor.
 	Extra []*x5280.Certificate
 	Fetch Fetcher // nil: nothing is fetched
 	// AllowWeak takes CRLs and OCSP responses with signatures that path.Weak is about.
 	AllowWeak bool
-}
-
-// Check asks for every certificate of a path but the anchor, its last. It means
-// something for a path that is valid otherwise, or merely weak. Its work is bounded
-// whatever a mail carries. A certificate that is trusted as itself is a path of one:
-// that is Good.
-func Check(ctx context.Context, r path.Result, q Question) Report {
-	return Report{Status: Unknown}
 }
