@@ -75,6 +75,8 @@ func addresses(w *world) (list []attack) {
 		list = append(list, attack{class: "I3", name: name, mail: signed(from, forged, c), want: want, says: says})
 	}
 	add("Alice's", alice, verdict.Pass, forge.Mail(alice))
+	add("her name in capitals", alice, verdict.Policy, forge.Mail("ALICE@partner.example"))
+	add("From's name in capitals", "Alice@partner.example", verdict.Policy, forge.Mail(alice))
 	add("her domain in capitals", alice, verdict.Pass, forge.Mail("alice@PARTNER.Example"))
 	for _, odd := range []string{
 		" " + alice, alice + " ", "\t" + alice, alice + "\t", alice + "\n", "\r\n" + alice, alice + "\x00", alice + "\x00.evil.example", "\x00" + alice,
@@ -102,6 +104,48 @@ func addresses(w *world) (list []attack) {
 	inName("as the attribute of the name", forge.Name("x", "mail="+alice), verdict.Pass)
 	inName("as the attribute of the name, with a blank", forge.Name("x", "mail="+alice+" "), verdict.Policy)
 	return append(list, letters(w)...)
+}
+
+// domains sign for all of their people, by certificates of CAs that are trusted
+// for them.
+func domains(w *world) (list []attack) {
+	add := func(name, from string, by *forge.Issued, want verdict.Status, extensions ...[]byte) {
+		c := w.named("gateway", extensions...).Sign(by)
+		list = append(list, attack{class: "I4", name: name, mail: signed(from, forged, c), want: want})
+	}
+	dns := func(names ...string) []byte {
+		var list [][]byte
+		for _, n := range names {
+			list = append(list, forge.DNS(n))
+		}
+		return forge.AltNames(list...)
+	}
+	const authority = "domain-signing-authority@"
+	add("Alice's domain", alice, w.partners, verdict.Pass, dns("partner.example"))
+	add("the authority of Alice's domain", alice, w.partners, verdict.Pass, forge.AltNames(forge.Mail(authority+"partner.example")))
+	add("Mallory's own domain", mallory, w.evil, verdict.Pass, dns("evil.example"))
+	add("below Mallory's own domain", "mallory@sub.evil.example", w.evil, verdict.Pass, dns("*.evil.example"))
+	add("Alice's domain, by the CA for persons", alice, w.root, verdict.Policy, dns("partner.example"))
+	add("the authority of Alice's domain, by the CA for persons", alice, w.root, verdict.Policy, forge.AltNames(forge.Mail(authority+"partner.example")))
+	add("Alice's domain, by Mallory's CA", alice, w.evil, verdict.Fail, dns("partner.example"))
+	add("both domains, by Mallory's CA", alice, w.evil, verdict.Fail, dns("evil.example", "partner.example"))
+	add("Alice herself, by Mallory's CA", alice, w.evil, verdict.Fail, forge.AltNames(forge.Mail(alice)))
+	add("both people, by Mallory's CA", alice, w.evil, verdict.Fail, forge.AltNames(forge.Mail(mallory), forge.Mail(alice)))
+	add("somebody of Alice's domain, by its CA", "carol@partner.example", w.partners, verdict.Policy, forge.AltNames(forge.Mail(alice)))
+	for _, name := range []string{
+		"*.partner.example", "*", "*partner.example", "p*.example", "partner.*", "partner.example.", ".partner.example", " partner.example", "partner.example\x00", "*.*.example",
+		"mail.partner.example", "example", "xn--prtner-4nf.example", alice,
+	} {
+		c := w.named("gateway", dns(name)).Sign(w.partners)
+		list = append(list, attack{class: "I4", name: "of the name " + name, mail: signed(alice, forged, c), want: verdict.Policy})
+	}
+	add("a confidentiality authority", alice, w.partners, verdict.Policy, forge.AltNames(forge.Mail("domain-confidentiality-authority@partner.example")))
+	add("all domains of a kind", alice, w.partners, verdict.Pass, dns("*.example"))
+	add("an authority above", alice, w.partners, verdict.Pass, forge.AltNames(forge.Mail(authority+"example")))
+	add("an authority that is a person", authority+"partner.example", w.root, verdict.Policy, forge.AltNames(forge.Mail(mallory)))
+	server := forge.Certificate{Subject: forge.Name("www"), Key: w.key("www"), Extensions: [][]byte{forge.Usage(0), forge.Purposes(forge.ForServers), dns("partner.example")}}
+	list = append(list, attack{class: "I4", name: "a web server's", mail: signed(alice, forged, server.Sign(w.partners)), want: verdict.Fail})
+	return list
 }
 
 // letters look alike, or fold to one another.

@@ -50,7 +50,7 @@ type attack struct {
 
 // attacks are those of all classes.
 func attacks(w *world) []attack {
-	return slices.Concat(confusions(w), crowds(w), strangers(w), parts(w), differentials(w), authors(w), addresses(w), claims(w))
+	return slices.Concat(confusions(w), crowds(w), strangers(w), parts(w), differentials(w), authors(w), addresses(w), domains(w), claims(w))
 }
 
 func TestSpoofing(t *testing.T) {
@@ -191,7 +191,7 @@ func (d delivery) judged(t *testing.T, a attack) {
 	if strings.Count(d.log, "\n") != 1 || !strings.HasPrefix(d.log, "Q1: verified smime="+string(r.Status)+" verify="+r.Status.Verify()+" ") {
 		t.Errorf("log: %q", d.log)
 	}
-	if r.Status != verdict.Pass && (strings.Contains(d.log, "smime=pass") || strings.Contains(d.json, `"pass"`)) {
+	if r.Status != verdict.Pass && (strings.Contains(d.log, "smime=pass") || strings.Contains(d.json, `"smime":"pass"`)) {
 		t.Errorf("there is a pass in %q or %s", d.log, d.json)
 	}
 }

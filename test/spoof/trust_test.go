@@ -78,12 +78,9 @@ func strangers(w *world) (list []attack) {
 	weak := forge.Certificate{Subject: forge.Name("Weak CA"), Key: w.key("weak"), Extensions: forge.CA}.Sign(root)
 	sha1 := w.person(alice)
 	sha1.Algorithm = forge.ECDSAWithSHA1
-	add("certified with SHA-1", by(sha1.Sign(weak)), certs(weak), weakly, "weak")
+	add("certified with SHA-1", by(sha1.Sign(weak)), certs(weak), verdict.Policy, "weak")
 	return append(append(list, constrained(w)...), claimants(w)...)
 }
-
-// weakly is the result of what is right but for its algorithms.
-const weakly = verdict.Fail
 
 // constrained have a CA that may certify evil.example alone.
 func constrained(w *world) (list []attack) {

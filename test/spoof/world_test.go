@@ -21,6 +21,8 @@ func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 type world struct {
 	testing.TB
 	root           *forge.Issued // trusted
+	partners       *forge.Issued // trusted for Alice's domain
+	evil           *forge.Issued // trusted for Mallory's
 	alice, mallory *forge.Issued
 	keys           map[string]crypto.Signer
 	serial         byte
@@ -29,6 +31,8 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	w := &world{TB: t, keys: map[string]crypto.Signer{}}
 	w.root = forge.Certificate{Subject: forge.Name("Trusted CA"), Extensions: forge.CA}.Sign(nil)
+	w.partners = forge.Certificate{Subject: forge.Name("Partner's CA"), Extensions: forge.CA}.Sign(nil)
+	w.evil = forge.Certificate{Subject: forge.Name("Evil's CA"), Extensions: forge.CA}.Sign(nil)
 	w.alice, w.mallory = w.person(alice).Sign(w.root), w.person(mallory).Sign(w.root)
 	return w
 }
@@ -70,7 +74,12 @@ func (w *world) parse(c *forge.Issued) *x509.Certificate {
 }
 
 func (w *world) anchors() *trust.Anchors {
-	return trust.New(trust.Sources{Mail: []*x509.Certificate{w.parse(w.root)}}, trust.Options{})
+	return trust.New(trust.Sources{
+		Mail: []*x509.Certificate{w.parse(w.root)},
+		Domains: map[string][]*x509.Certificate{
+			"partner.example": {w.parse(w.partners)}, "evil.example": {w.parse(w.evil)}, ".evil.example": {w.parse(w.evil)},
+		},
+	}, trust.Options{})
 }
 
 // identities are the gateway's own.
