@@ -81,6 +81,13 @@ type SMIME struct {
 	HeaderProtection smime.HeaderProtection
 	// Peers is the file of how to encrypt to others, "" for none.
 	Peers string
+	// WeakFails: weak algorithms and keys make fail, not policy (key weak).
+	WeakFails bool
+	// UseSender takes who signed as Sender, IgnoreLocalCase an address whose local
+	// part has other case.
+	UseSender, IgnoreLocalCase bool
+	// Signers is the file of who holds certificates without address, "" for none.
+	Signers string
 }
 
 // Fetch is what may be fetched that certificates name.

@@ -83,7 +83,7 @@ func TestGood(t *testing.T) {
 		SMIME: SMIME{
 			Identities: dir + "/keys", Trust: []string{dir + "/ca.pem", "/etc/ssl/mail"},
 			Sign: false, Opaque: true, Digest: crypto.SHA512, PSS: true, HeaderProtection: smime.HideSubject,
-			Peers: dir + "/peers.toml",
+			Peers: dir + "/peers.toml", WeakFails: true, UseSender: true, IgnoreLocalCase: true, Signers: dir + "/signers",
 		},
 		Fetch: Fetch{
 			CRL: true, OCSP: true, Timeout: 10 * time.Second, MaxSize: 32 << 20,

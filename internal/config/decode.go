@@ -129,7 +129,7 @@ func (d *decoder) required() {
 // finish makes paths absolute.
 func (d *decoder) finish() {
 	c := d.c
-	for _, p := range append([]*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers}, pointers(c.SMIME.Trust)...) {
+	for _, p := range append([]*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers, &c.SMIME.Signers}, pointers(c.SMIME.Trust)...) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(c.file.dir, *p)
 		}

@@ -56,7 +56,12 @@ var keys = map[string]spec{
 
 	"smime.header_protection": {set: func(v value) { word(v, &v.d.c.SMIME.HeaderProtection, headerProtections) }},
 
-	"smime.peers": {set: peersFile},
+	"smime.peers": {set: func(v value) { v.fileOrNone(&v.d.c.SMIME.Peers) }},
+
+	"smime.weak":              {set: func(v value) { word(v, &v.d.c.SMIME.WeakFails, weak) }},
+	"smime.use_sender":        {set: func(v value) { v.boolean(&v.d.c.SMIME.UseSender) }},
+	"smime.ignore_local_case": {set: func(v value) { v.boolean(&v.d.c.SMIME.IgnoreLocalCase) }},
+	"smime.signers":           {set: func(v value) { v.fileOrNone(&v.d.c.SMIME.Signers) }},
 
 	"fetch.crl":      {set: func(v value) { v.boolean(&v.d.c.Fetch.CRL) }},
 	"fetch.ocsp":     {set: func(v value) { v.boolean(&v.d.c.Fetch.OCSP) }},
@@ -101,6 +106,7 @@ var (
 	headerProtections = []option[smime.HeaderProtection]{
 		{"off", smime.HeadersOff}, {"signed", smime.HeadersSigned}, {"hide-subject", smime.HideSubject},
 	}
+	weak    = []option[bool]{{"policy", false}, {"fail", true}}
 	targets = []option[bool]{{"stderr", false}, {"syslog", true}}
 	levels  = []option[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
@@ -156,11 +162,13 @@ func (v value) file(to *string) {
 	}
 }
 
-// peersFile takes a path, or "" for none.
-func peersFile(v value) {
-	if v.raw != "" {
-		v.file(&v.d.c.SMIME.Peers)
+// fileOrNone takes a path, or "" for none.
+func (v value) fileOrNone(to *string) {
+	if v.raw == "" {
+		*to = ""
+		return
 	}
+	v.file(to)
 }
 
 func trust(v value) {
