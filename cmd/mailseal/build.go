@@ -16,6 +16,7 @@ import (
 	"mailseal/internal/policy"
 	"mailseal/internal/spool"
 	"mailseal/internal/trust"
+	"mailseal/internal/verdict"
 	"mailseal/smime"
 )
 
@@ -39,6 +40,7 @@ type parts struct {
 	conf       *config.Config
 	identities []pki.Identity
 	anchors    []*x509.Certificate
+	signers    *verdict.Mapping
 	// exposed are key files that others than their owner may read: commands
 	// warn of them, the daemon refuses them.
 	exposed []error
@@ -79,6 +81,11 @@ func collect(c *config.Config) (*parts, error) {
 		}
 		p.anchors = append(p.anchors, cs...)
 	}
+	if name := c.SMIME.Signers; name != "" {
+		if p.signers, err = verdict.LoadMapping(name); err != nil {
+			errs = append(errs, c.At("smime.signers", err))
+		}
+	}
 	if len(errs) > 0 {
 		return p, fail(exConfig, errors.Join(errs...))
 	}
@@ -94,6 +101,12 @@ func (p *parts) inSpool(dir string) (*spool.Store, error) {
 
 func (p *parts) outSpool(dir string) (*spool.Store, error) {
 	return spool.New(spool.Config{Dir: dir, Memory: int64(p.conf.Milter.SpoolMemory), Limit: 4 * int64(p.conf.Milter.MaxMessageSize), Usage: p.usage})
+}
+
+// verifySettings are what signatures are judged by.
+func (p *parts) verifySettings() verdict.Settings {
+	s := p.conf.SMIME
+	return verdict.Settings{UseSender: s.UseSender, IgnoreLocalCase: s.IgnoreLocalCase, WeakFails: s.WeakFails, Mapping: p.signers}
 }
 
 // gateway builds what decides on mails. Its own files go to dir.
@@ -118,6 +131,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 		},
 		Identities:     keystore.NewIdentities(p.identities),
 		Anchors:        trust.New(trust.Sources{Mail: p.anchors}, trust.Options{}),
+		Verify:         p.verifySettings(),
 		Spool:          store,
 		Sign:           smime.SignOptions{Format: format, Digest: c.SMIME.Digest, PSS: c.SMIME.PSS, Protect: c.SMIME.HeaderProtection},
 		EarlierMilters: c.Milter.EarlierMilters,

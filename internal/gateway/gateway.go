@@ -32,6 +32,8 @@ type Config struct {
 	Anchors    Trust
 	Spool      *spool.Store
 	Limits     message.Limits
+	// Verify is what the postmaster decided on what signatures are worth.
+	Verify verdict.Settings
 	// Sign is how mail is signed; the gateway fills in the identity.
 	Sign smime.SignOptions
 	// EarlierMilters: Authentication-Results under our name that a milter before
@@ -215,7 +217,7 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
 	now := g.c.Now()
 	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool, ParseCertificate: g.certificates.Parse},
-		verdict.Question{Context: ctx, Anchors: g.c.Anchors.Anchors(), At: now})
+		verdict.Question{Settings: g.c.Verify, Context: ctx, Anchors: g.c.Anchors.Anchors(), At: now})
 	o.Took.Verify = g.c.Now().Sub(now)
 	if err == nil {
 		err = ctx.Err()
