@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 )
 
@@ -43,10 +44,15 @@ func newClient(s Settings, resolver *net.Resolver, roots *x509.CertPool) *client
 		MaxResponseHeaderBytes: maxHeader,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dialer := guarded
 			if s.Proxy != nil && addr == hostPort(s.Proxy) {
-				return plain.DialContext(ctx, network, addr)
+				dialer = plain
 			}
-			return guarded.DialContext(ctx, network, addr)
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &polite{Conn: conn, spoke: make(chan struct{})}, nil
 		},
 	}
 	if s.Proxy != nil {
@@ -57,6 +63,29 @@ func newClient(s Settings, resolver *net.Resolver, roots *x509.CertPool) *client
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c
+}
+
+// A polite connection hears nothing before we have spoken: net/http would tell the
+// process's standard log of a server that answers unasked, in its words.
+type polite struct {
+	net.Conn
+	once  sync.Once
+	spoke chan struct{}
+}
+
+func (p *polite) Read(b []byte) (int, error) {
+	<-p.spoke
+	return p.Conn.Read(b)
+}
+
+func (p *polite) Write(b []byte) (int, error) {
+	p.once.Do(func() { close(p.spoke) })
+	return p.Conn.Write(b)
+}
+
+func (p *polite) Close() error {
+	p.once.Do(func() { close(p.spoke) })
+	return p.Conn.Close()
 }
 
 // limit is how large an answer may be.
