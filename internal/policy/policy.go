@@ -41,6 +41,10 @@ type Facts struct {
 	// Hops are the addresses of the clients that Received fields name, each
 	// as Clients reads it. A client without an address is the zero Addr.
 	Hops []netip.Addr
+	// Recipients are those of the envelope; RecipientProblem says why they
+	// cannot be read, "" when they can.
+	Recipients       []mailaddr.Address
+	RecipientProblem string
 	// Results are the Authentication-Results fields that speak in our name: for
 	// each, how many of Hops stand above it.
 	Results []int
@@ -71,8 +75,15 @@ type Set struct {
 	Logins map[string][]string
 	// LoginDomain is put behind a login that has no domain, "" for none.
 	LoginDomain string
-	// Sign says whether mail of ours is signed at all.
-	Sign bool
+	// Sign says whether mail of ours is signed at all, Decrypt whether mail that
+	// comes in is opened.
+	Sign, Decrypt bool
+	// OnVerifyFail and OnDecryptFail are what becomes of inbound mail whose
+	// signature is bad, and of such that could not be opened; the tags are for Tag.
+	OnVerifyFail, OnDecryptFail   Treatment
+	VerifyFailTag, DecryptFailTag string
+	// SubjectTags are further words that nobody but us may put into a subject.
+	SubjectTags []string
 }
 
 // Decide makes the plan for a mail.
@@ -162,6 +173,27 @@ func told(hop netip.Addr) string {
 		return "its Received tells no address"
 	}
 	return "from " + hop.String()
+}
+
+// Outside are the addresses that an inbound mail came from as far as we can
+// tell: the client's, or, where that is a host of ours, those of the first hop
+// that is not, all that its Received tells.
+func (s *Set) Outside(f Facts) []netip.Addr {
+	if !s.internal(f.Client) {
+		return []netip.Addr{f.Client}
+	}
+	var found []netip.Addr
+	for _, h := range f.Hops {
+		if !s.internal(h) {
+			found = append(found, h)
+		} else if found != nil {
+			break
+		}
+	}
+	if found == nil {
+		return []netip.Addr{f.Client}
+	}
+	return found[:min(len(found), 4)]
 }
 
 func (s *Set) internal(a netip.Addr) bool {
