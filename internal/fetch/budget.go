@@ -7,7 +7,7 @@ import (
 )
 
 // perMail is how many things one mail may have us fetch.
-const perMail = 8
+const perMail = 16
 
 // A budget is what may be spent for one mail.
 type budget struct {
