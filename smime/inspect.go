@@ -153,6 +153,9 @@ func (o InspectOptions) object(b message.Body, p *message.Part, l *Layer, prefix
 		return nil
 	}
 	l.CMS = newObject(d)
+	if l.Kind == SignedOpaque && len(d.Signers) == 0 && d.ContentSize < 0 {
+		l.Kind = CertsOnly // a glance does not tell
+	}
 	if depth == 0 {
 		return nil
 	}

@@ -33,9 +33,9 @@ func main() {
 	}))
 }
 
-// A command is one word behind mailseal.
+// A command is one word behind mailseal, or two: a group and what to do in it.
 type command struct {
-	name  string
+	name  string // "sign", "identity list"
 	args  string // what follows on the usage line
 	short string // what it does, in a few words
 	long  string // the rest of its help
@@ -65,6 +65,9 @@ func commands() []command {
 		decryptCommand(),
 		verifyCommand(),
 		inspectCommand(),
+		identityListCommand(),
+		identityShowCommand(),
+		identityExportCommand(),
 		demoCommand(),
 		versionCommand(),
 	}
@@ -76,16 +79,20 @@ func run(ctx context.Context, env Env) int {
 		fmt.Fprintln(env.Stderr, "mailseal: no command; see mailseal help")
 		return exUsage
 	}
-	name := env.Args[0]
-	env.Args = env.Args[1:]
-	switch name {
+	switch env.Args[0] {
 	case "help", "-h", "-help", "--help":
+		env.Args = env.Args[1:]
 		return help(env)
 	}
-	c, err := find(name)
+	c, rest, err := find(env.Args)
 	if err != nil {
 		fmt.Fprintf(env.Stderr, "mailseal: %v\n", err)
 		return exUsage
+	}
+	name := c.name
+	env.Args = rest
+	if c.setup == nil {
+		return c.choose(env)
 	}
 	do, err := c.parse(&env)
 	switch {
@@ -112,32 +119,74 @@ func run(ctx context.Context, env Env) int {
 // help prints the list of commands, or the help of one.
 func help(env Env) int {
 	if len(env.Args) > 0 {
-		c, err := find(env.Args[0])
+		c, rest, err := find(env.Args)
 		if err != nil {
 			fmt.Fprintf(env.Stderr, "mailseal help: %v\n", err)
 			return exUsage
+		}
+		if c.setup == nil {
+			env.Args = append([]string{"-h"}, rest...)
+			return c.choose(env)
 		}
 		c.usage(env.Stdout)
 		return exOK
 	}
 	fmt.Fprint(env.Stdout, "mailseal: gateway S/MIME for Postfix and sendmail\n\nusage: mailseal COMMAND [flags]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(env.Stdout, "  %-9s %s\n", c.name, c.short)
+		fmt.Fprintf(env.Stdout, "  %-15s %s\n", c.name, c.short)
 	}
 	fmt.Fprint(env.Stdout, "\nmailseal COMMAND -h explains a command. The configuration is "+defaultConfig()+".\n")
 	return exOK
 }
 
-func find(name string) (command, error) {
+// find returns the command that the arguments name, and the arguments that are
+// left for it. Of a group alone it is a command without setup.
+func find(args []string) (command, []string, error) {
 	var names []string
+	group := false
 	for _, c := range commands() {
-		if c.name == name {
-			return c, nil
+		first, second, two := strings.Cut(c.name, " ")
+		switch {
+		case first != args[0]:
+			names = append(names, first)
+		case !two:
+			return c, args[1:], nil
+		case len(args) > 1 && args[1] == second:
+			return c, args[2:], nil
+		default:
+			group = true
 		}
-		names = append(names, c.name)
 	}
-	if near := typo.Nearest(strings.ToLower(name), names); near != "" {
-		return command{}, fmt.Errorf("no command %q; did you mean %s?", name, near)
+	if group {
+		return command{name: args[0]}, args[1:], nil
 	}
-	return command{}, fmt.Errorf("no command %q; see mailseal help", name)
+	if near := typo.Nearest(strings.ToLower(args[0]), names); near != "" {
+		return command{}, nil, fmt.Errorf("no command %q; did you mean %s?", args[0], near)
+	}
+	return command{}, nil, fmt.Errorf("no command %q; see mailseal help", args[0])
+}
+
+// choose answers who named a group of commands and none of it.
+func (c command) choose(env Env) int {
+	var words, lines []string
+	for _, one := range commands() {
+		if word, ok := strings.CutPrefix(one.name, c.name+" "); ok {
+			words = append(words, word)
+			lines = append(lines, fmt.Sprintf("  %-15s %s\n", one.name, one.short))
+		}
+	}
+	if len(env.Args) > 0 {
+		switch env.Args[0] {
+		case "-h", "-help", "--help":
+			fmt.Fprintf(env.Stdout, "usage: mailseal %s %s [flags]\n\n%s\nmailseal %s COMMAND -h explains a command.\n",
+				c.name, strings.Join(words, "|"), strings.Join(lines, ""), c.name)
+			return exOK
+		}
+		if near := typo.Nearest(strings.ToLower(env.Args[0]), words); near != "" {
+			fmt.Fprintf(env.Stderr, "mailseal %s: no command %q; did you mean %s %s?\n", c.name, env.Args[0], c.name, near)
+			return exUsage
+		}
+	}
+	fmt.Fprintf(env.Stderr, "mailseal %s: want one of %s; see mailseal %s -h\n", c.name, strings.Join(words, ", "), c.name)
+	return exUsage
 }

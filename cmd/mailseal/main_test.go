@@ -168,6 +168,11 @@ func TestUsage(t *testing.T) {
 		{"sgin", exUsage, "mailseal: no command \"sgin\"; did you mean sign?\n"},
 		{"frobnicate", exUsage, "mailseal: no command \"frobnicate\"; see mailseal help\n"},
 		{"help frobnicate", exUsage, "mailseal help: no command \"frobnicate\"; see mailseal help\n"},
+		{"identity", exUsage, "mailseal identity: want one of list, show, export; see mailseal identity -h\n"},
+		{"identity lst", exUsage, "mailseal identity: no command \"lst\"; did you mean identity list?\n"},
+		{"identty list", exUsage, "mailseal: no command \"identty\"; did you mean identity?\n"},
+		{"identity show", exUsage, "mailseal identity show: no -name; mailseal identity list shows them\n"},
+		{"identity export -name x -format p12", exUsage, "mailseal identity export: -format \"p12\": want pem, der, p7c or mail\n"},
 		{"sign", exUsage, "mailseal sign: no -identity; see mailseal sign -h\n"},
 		{"sign -opaqe", exUsage, "mailseal sign: no flag -opaqe; did you mean -opaque?; see mailseal sign -h\n"},
 		{"sign -frobnicate", exUsage, "mailseal sign: no flag -frobnicate; see mailseal sign -h\n"},
@@ -210,11 +215,12 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(all, "  "+c.name+" ") || !strings.Contains(all, c.short) {
 			t.Errorf("help does not list %s", c.name)
 		}
-		out, errs, status := call("", c.name, "-h")
+		words := strings.Fields(c.name)
+		out, errs, status := call("", append(words, "-h")...)
 		if status != 0 || errs != "" || !strings.HasPrefix(out, "usage: mailseal "+c.name) {
 			t.Errorf("%s -h: status %d, %q", c.name, status, out)
 		}
-		if other, _, _ := call("", "help", c.name); other != out {
+		if other, _, _ := call("", append([]string{"help"}, words...)...); other != out {
 			t.Errorf("help %s differs from %s -h", c.name, c.name)
 		}
 		first, _, _ := strings.Cut(out, "\n\n")
