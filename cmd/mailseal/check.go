@@ -85,7 +85,7 @@ func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 	errs = append(errs, checkBefore(c), checkGroup(c, "milter.socket_group", c.Milter.SocketGroup), checkGroup(c, "metrics.socket_group", c.Metrics.SocketGroup))
 	if err == nil {
 		s.describe(p)
-		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnAnchors(p, now), warnFolders(c)) {
+		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnAnchors(p, now), warnFolders(c), warnPeers(c)) {
 			s.warn(w)
 		}
 		if _, gerr := p.gateway(os.TempDir(), nil); gerr != nil {

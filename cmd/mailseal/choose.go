@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailseal/internal/config"
 	"mailseal/internal/peers"
 	"mailseal/internal/pki"
 	"mailseal/smime/capability"
@@ -89,6 +90,21 @@ func (e *encryption) book() (*peers.Book, error) {
 		book.Presume(e.presume.Profile)
 	}
 	return book, nil
+}
+
+// warnPeers tells what is wrong with the file of peers, which the daemon does
+// not read.
+func warnPeers(c *config.Config) (ws []error) {
+	if c.SMIME.Peers == "" {
+		return nil
+	}
+	_, err := peers.Read(c.SMIME.Peers)
+	for _, e := range unjoin(err) {
+		if e != nil {
+			ws = append(ws, c.At("smime.peers", e))
+		}
+	}
+	return ws
 }
 
 // insist puts the flags in the place of what is recorded, but never below the
