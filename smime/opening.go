@@ -98,6 +98,9 @@ func (p *Opening) Unsign() error {
 	if err == nil {
 		err = d.canonical()
 	}
+	if err == nil {
+		_, err = d.sound()
+	}
 	if err != nil {
 		d.close()
 		d.now, d.held = before, held
@@ -117,9 +120,12 @@ func (p *Opening) remake() error {
 	for _, c := range d.held {
 		bodies = append(bodies, owned{c})
 	}
-	p.w.fields, p.w.body = d.now.labels(), message.Concat(bodies...)
+	fields, err := d.sound()
+	if err != nil {
+		return err
+	}
+	p.w.fields, p.w.body = fields, message.Concat(bodies...)
 	p.edits = p.w.edits(p.mail.Header)
-	var err error
 	p.made, err = p.mail.Apply(p.edits)
 	return err
 }
@@ -163,13 +169,27 @@ func (d *opening) tell() error {
 	}
 	m := d.mail
 	if len(d.Layers) > 0 {
-		var err error
-		if m, err = m.Apply(relabel(m.Header, d.now.labels())); err != nil {
+		fields, err := d.sound()
+		if err != nil {
+			return err
+		}
+		if m, err = m.Apply(relabel(m.Header, fields)); err != nil {
 			return err
 		}
 		m.Body, m.Newline = d.now.body, d.now.message().Newline
 	}
 	return d.Signed(m)
+}
+
+// sound are the labels of what is left, if an MTA could carry them.
+func (d *opening) sound() ([]message.Field, error) {
+	fields := d.now.labels()
+	for _, f := range fields {
+		if !carried(f) {
+			return nil, &Problem{BadStructure, "control characters in " + f.Name(), nil}
+		}
+	}
+	return fields, nil
 }
 
 // late says that there is no time left.

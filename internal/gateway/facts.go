@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
+	"mailseal/internal/mailaddr"
 	"mailseal/internal/message"
 	"mailseal/internal/policy"
 	"mailseal/internal/verdict"
@@ -19,6 +21,14 @@ const maxHops = 200
 func (g *Gateway) facts(m *message.Message, others bool) (policy.Facts, []verdict.Claim) {
 	f := policy.Facts{Client: m.Envelope.Client.Addr, Login: m.Envelope.Client.Login}
 	f.From, f.FromProblem = verdict.Authors(m.Header)
+	for _, r := range m.Envelope.Recipients {
+		a, err := mailaddr.Parse(r.Address)
+		if err != nil {
+			f.RecipientProblem = fmt.Sprintf("recipient %q cannot be read", r.Address)
+			continue
+		}
+		f.Recipients = append(f.Recipients, a)
+	}
 	claims := verdict.Claims(m.Header, g.c.AuthservID, others)
 	received := 0
 	for i, field := range m.Header {

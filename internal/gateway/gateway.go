@@ -17,9 +17,11 @@ import (
 	"mailseal/internal/pki"
 	"mailseal/internal/policy"
 	"mailseal/internal/spool"
+	"mailseal/internal/subject"
 	"mailseal/internal/trust"
 	"mailseal/internal/verdict"
 	"mailseal/smime"
+	"mailseal/smime/cms"
 )
 
 // Config is what a Gateway is made of. All fields but Log, Meter and Now are
@@ -29,9 +31,13 @@ type Config struct {
 	AuthservID string
 	Policy     *policy.Set
 	Identities *keystore.Identities
-	Anchors    Trust
-	Spool      *spool.Store
-	Limits     message.Limits
+	// Openers decrypt what comes in; nil: nothing.
+	Openers *keystore.Openers
+	Anchors Trust
+	Spool   *spool.Store
+	Limits  message.Limits
+	// CMS bounds what is read of CMS objects.
+	CMS cms.Limits
 	// Verify is what the postmaster decided on what signatures are worth.
 	Verify verdict.Settings
 	// Sign is how mail is signed; the gateway fills in the identity.
@@ -39,6 +45,16 @@ type Config struct {
 	// EarlierMilters: Authentication-Results under our name that a milter before
 	// us may have written stay. Before makes sure that they are.
 	EarlierMilters bool
+	// InnerHeaders puts header fields that were protected inside (RFC 9788) in the
+	// place of those that a mail came with.
+	InnerHeaders bool
+	// TakeOff takes signatures off mail that comes in, if they are good.
+	TakeOff bool
+	// ReportFields writes the verdict in X-Mailseal fields too.
+	ReportFields bool
+	// DecryptFailures is how many mails of a client may fail to be decrypted in an
+	// hour before the rest stay closed; 0: any number.
+	DecryptFailures int
 	// OnError is what becomes of a mail that nothing asked to protect when it
 	// cannot be processed. Mail that is to be signed is always deferred.
 	OnError message.Action
@@ -56,6 +72,8 @@ type Trust interface {
 type Gateway struct {
 	c            Config
 	certificates *pki.Parser
+	tags         *subject.Tags // that only we may write
+	failures     *failures
 }
 
 // New checks the configuration.
@@ -69,7 +87,9 @@ func New(c Config) (*Gateway, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Gateway{c: c, certificates: pki.NewParser()}, nil
+	return &Gateway{
+		c: c, certificates: pki.NewParser(), tags: subject.NewTags(c.Policy.OwnTags()), failures: newFailures(c.DecryptFailures),
+	}, nil
 }
 
 // An Outcome is a verdict with the reasons for it.
@@ -83,6 +103,14 @@ type Outcome struct {
 	Identity string
 	// Result is the verdict on an inbound mail's signature.
 	Result *verdict.Result
+	// Opening is what became of its encryption, nil where it has none.
+	Opening *Opening
+	// Layers are those round an inbound mail's content, outermost first.
+	Layers []Layer
+	// Tags are what was put in front of the subject.
+	Tags []string
+	// failed: it was encrypted for us, and could not be decrypted.
+	failed bool
 	// Insider: the client may send mail of ours.
 	Insider bool
 	// Why lists what decided, in order.
@@ -102,6 +130,9 @@ type Outcome struct {
 func (g *Gateway) Handle(ctx context.Context, m *message.Message) (message.Verdict, error) {
 	start := g.c.Now()
 	o := g.Decide(ctx, m)
+	if o.failed {
+		g.failures.note(g.c.Policy.Outside(o.Facts), start)
+	}
 	g.log(ctx, m, o, g.c.Now().Sub(start))
 	if g.c.Meter != nil {
 		g.c.Meter.Decided(o.measure())
@@ -124,7 +155,7 @@ func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
 	case p.Direction == policy.Outbound:
 		o.pass()
 	default:
-		g.verify(ctx, m, &o)
+		g.inbound(ctx, m, &o)
 	}
 	if a := o.Verdict.Action; a != message.Accept && a != message.Quarantine {
 		return o // it is not delivered
@@ -135,8 +166,17 @@ func (g *Gateway) Decide(ctx context.Context, m *message.Message) Outcome {
 	for _, i := range p.Forged {
 		edits = append(edits, claims[i].Drop)
 	}
+	if p.Direction == policy.Inbound {
+		edits = append(edits, dropOwn(m.Header)...)
+	}
 	o.Verdict.Edits = append(edits, o.Verdict.Edits...)
+	if p.Direction == policy.Inbound {
+		o.Verdict.Edits = append(o.Verdict.Edits, g.reSubject(m.Header, o.Verdict.Edits, o.Tags)...)
+	}
 	if o.Result != nil {
+		if g.c.ReportFields {
+			o.Verdict.Edits = append(o.Verdict.Edits, o.report()...)
+		}
 		field := message.NewField(verdict.FieldName, o.Result.Folded(g.c.AuthservID))
 		o.Verdict.Edits = append(o.Verdict.Edits, message.AddField{Field: field})
 	}
@@ -211,30 +251,6 @@ func (g *Gateway) sign(ctx context.Context, m *message.Message, p policy.Plan, o
 		o.Event, o.Identity = "signed", id.Name
 		o.Verdict = message.Verdict{Action: message.Accept, Edits: edits}
 	}
-}
-
-// verify says what the signature of a mail is worth.
-func (g *Gateway) verify(ctx context.Context, m *message.Message, o *Outcome) {
-	now := g.c.Now()
-	_, r, err := verdict.Of(m, smime.VerifyOptions{Limits: g.c.Limits, Spool: g.c.Spool, ParseCertificate: g.certificates.Parse},
-		verdict.Question{Settings: g.c.Verify, Context: ctx, Anchors: g.c.Anchors.Anchors(), At: now})
-	o.Took.Verify = g.c.Now().Sub(now)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		action := g.c.OnError
-		if errors.Is(err, context.Canceled) {
-			action = message.Defer // we stop or the MTA has gone: it is not the mail
-		}
-		o.fail(fmt.Errorf("verify: %w", classify(err)), action)
-		if a := o.Verdict.Action; a == message.Accept || a == message.Quarantine {
-			o.Result = &verdict.Result{Status: verdict.TempError, Reason: "mail could not be processed"}
-		}
-		return
-	}
-	o.Event, o.Result = "verified", &r
-	o.Verdict = message.Verdict{Action: message.Accept}
 }
 
 // classify gives an error from below its kind of fault.

@@ -212,7 +212,7 @@ func TestInbound(t *testing.T) {
 		{"through a sub-CA", sign(b.pki.Below().User("alice@example.jp", ca.P256), plain), verdict.Pass, "verify=OK"},
 		{"not for e-mail", sign(b.pki.Client("alice@example.jp", ca.P256), plain), verdict.Fail, `reason="certificate is not for e-mail"`},
 		{"another type behind a CR", "X: y\rContent-Type: text/html\n" + sign(alice, plain), verdict.Neutral, "only some readers see it"},
-		{"another type behind a control character", "Content-Type\v: text/html\n" + sign(alice, plain), verdict.Neutral, "only some readers see it"},
+		{"another type behind a control character", "Content-Type\v: text/html\n" + sign(alice, plain), verdict.Neutral, "for some readers the header ends there"},
 		{"another boundary in a comment", strings.Replace(sign(alice, plain), "multipart/signed;", "multipart/signed (x; boundary=X;);", 1), verdict.Neutral, "comment or a backslash"},
 		{"another boundary behind a quoted quote", strings.Replace(sign(alice, plain), "multipart/signed;", `multipart/signed; x="\"; boundary=X; y=";`, 1), verdict.Neutral, "comment or a backslash"},
 		{"encoded as a whole", "Content-Transfer-Encoding: base64\n" + sign(alice, plain), verdict.Neutral, "encoded as a whole"},

@@ -26,6 +26,7 @@ func (g *Gateway) log(ctx context.Context, m *message.Message, o Outcome, took t
 		add("issuer", r.Issuer)
 		add("part", r.Part)
 		add("reason", r.Reason)
+		o.logOpening(add)
 		if o.Insider {
 			add("inbound", o.Why[0]) // whoever sent it may have wanted it signed
 		}
@@ -55,6 +56,29 @@ func (g *Gateway) log(ctx context.Context, m *message.Message, o Outcome, took t
 		add("error", o.Err.Error())
 	}
 	g.c.Log.LogAttrs(ctx, level, o.Event, attrs...)
+}
+
+// logOpening says what became of the layers, in words of ours alone.
+func (o *Outcome) logOpening(add func(key, value string)) {
+	if w := o.Opening; w != nil {
+		add("decrypted", string(w.Decrypted))
+		add("closed", string(w.Closed))
+		add("identity", strings.Join(w.Identities, ","))
+		add("cipher", w.Cipher)
+		add("integrity", string(w.Integrity))
+	}
+	var layers []string
+	for _, l := range o.Layers {
+		word := l.Kind.String()
+		if l.Result != nil {
+			word += ":" + string(l.Result.Status)
+		}
+		layers = append(layers, word)
+	}
+	if len(layers) > 1 || o.Opening != nil {
+		add("layers", strings.Join(layers, ","))
+	}
+	add("tagged", strings.Join(o.Tags, " "))
 }
 
 // client is name[address] as in the MTAs' logs; Name is the address in brackets

@@ -24,6 +24,7 @@ type Measure struct {
 	Direction policy.Direction
 	Event     string         // as Outcome has it
 	Status    verdict.Status // "" where no signature was judged
+	Decrypted Decrypted      // "" where nothing was encrypted
 	Failed    bool           // the mail could not be processed
 	Fault     fault.Kind     // why, if Failed
 	Took      Steps
@@ -41,6 +42,9 @@ func (o *Outcome) measure() Measure {
 	m := Measure{Direction: o.Direction, Event: o.Event, Took: o.Took}
 	if o.Result != nil {
 		m.Status = o.Result.Status
+	}
+	if o.Opening != nil {
+		m.Decrypted = o.Opening.Decrypted
 	}
 	if o.Err != nil {
 		m.Failed, m.Fault = true, fault.Of(o.Err)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"mailseal/internal/fault"
+	"mailseal/internal/gateway"
 	"mailseal/internal/policy"
 	"mailseal/internal/verdict"
 	"mailseal/milter"
@@ -95,6 +96,18 @@ func newCleanings(f promauto.Factory) cleanings {
 			Name: "mailseal_before_cleaned_mails_total", Help: "Mails at before_socket from which results in our name were taken away.",
 		}),
 	}
+}
+
+// newEncrypted counts mails that came in encrypted, by whether they were decrypted.
+func newEncrypted(f promauto.Factory) map[gateway.Decrypted]prometheus.Counter {
+	vec := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "mailseal_encrypted_mails_total", Help: "Mails that came in encrypted, by whether they were decrypted.",
+	}, []string{"decrypted"})
+	all := map[gateway.Decrypted]prometheus.Counter{}
+	for _, d := range []gateway.Decrypted{gateway.DecryptedYes, gateway.DecryptedNo, gateway.DecryptedFailed} {
+		all[d] = vec.WithLabelValues(string(d))
+	}
+	return all
 }
 
 // The faults that the gateway meets and those that the sockets answer by

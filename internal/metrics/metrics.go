@@ -35,6 +35,7 @@ type Metrics struct {
 	now      func() time.Time
 
 	mails      mails
+	encrypted  map[gateway.Decrypted]prometheus.Counter
 	before     cleanings
 	faults     map[fault.Kind]prometheus.Counter
 	steps      steps
@@ -59,7 +60,7 @@ func New(c Config) *Metrics {
 	f := promauto.With(r)
 	m := &Metrics{
 		registry: r, now: c.Now,
-		mails: newMails(f), before: newCleanings(f), faults: newFaults(f), steps: newSteps(f), reloads: newReloads(f),
+		mails: newMails(f), encrypted: newEncrypted(f), before: newCleanings(f), faults: newFaults(f), steps: newSteps(f), reloads: newReloads(f),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "mailseal_build_info", Help: "Always 1; the labels say which mailseal this is.",
@@ -74,6 +75,9 @@ func New(c Config) *Metrics {
 // Decided counts a mail that the gateway has decided on.
 func (m *Metrics) Decided(d gateway.Measure) {
 	m.mails.add(mail{d.Direction, d.Event, d.Status})
+	if c, ok := m.encrypted[d.Decrypted]; ok {
+		c.Inc()
+	}
 	if d.Failed {
 		counter(m.faults, d.Fault, fault.Internal).Inc()
 	}

@@ -151,6 +151,9 @@ func Tag(f message.Field, word string) message.Field {
 	return message.NewField(f.Name(), " "+word+sep+value)
 }
 
+// Clean returns the field so that an MTA carries it.
+func Clean(f message.Field) message.Field { return message.NewField(f.Name(), clean(f.Value())) }
+
 // clean makes a value one that an MTA carries: no control characters but folds,
 // and none of these with a line of blanks alone.
 func clean(value string) string {
