@@ -16,6 +16,7 @@ import (
 	"mailseal/internal/policy"
 	"mailseal/internal/spool"
 	"mailseal/internal/trust"
+	"mailseal/internal/trust/revocation"
 	"mailseal/internal/verdict"
 	"mailseal/smime"
 )
@@ -47,6 +48,8 @@ type parts struct {
 	// meter and usage are told what becomes of mails; nobody is, if nil.
 	meter gateway.Meter
 	usage *spool.Usage
+	// fetch gets CRLs and OCSP answers; nil: nobody does.
+	fetch revocation.Fetcher
 }
 
 // collect reads the files that the configuration names. Its error has the
@@ -130,7 +133,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 			Sign:          c.SMIME.Sign,
 		},
 		Identities:     keystore.NewIdentities(p.identities),
-		Anchors:        trust.New(trust.Sources{Mail: p.anchors}, trust.Options{}),
+		Anchors:        trust.New(trust.Sources{Mail: p.anchors}, trust.Options{Fetch: p.fetch}),
 		Verify:         p.verifySettings(),
 		Spool:          store,
 		Sign:           smime.SignOptions{Format: format, Digest: c.SMIME.Digest, PSS: c.SMIME.PSS, Protect: c.SMIME.HeaderProtection},

@@ -109,6 +109,9 @@ func (f *filter) run(ctx context.Context, env Env) error {
 	if err != nil {
 		return fail(exCantCreate, err)
 	}
+	fetcher := newFetcher(c, true, nil)
+	defer fetcher.Close()
+	p.fetches(fetcher)
 	g, err := p.gateway("", nil)
 	if err != nil {
 		return fail(exCantCreate, err)
@@ -124,7 +127,7 @@ func (f *filter) run(ctx context.Context, env Env) error {
 	m.Envelope = f.env
 	ctx, cancel := context.WithTimeout(ctx, c.Milter.WorkTimeout)
 	defer cancel()
-	o := g.Decide(ctx, m)
+	o := g.Decide(fetcher.Mail(ctx), m)
 	defer o.Verdict.Close()
 	if o.Verdict.Action == message.Accept {
 		if err := f.deliver(env, m, o.Verdict.Edits); err != nil {

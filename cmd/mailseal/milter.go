@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mailseal/internal/config"
+	"mailseal/internal/fetch"
 	"mailseal/internal/maillog"
 	"mailseal/internal/metrics"
 	"mailseal/milter"
@@ -55,6 +56,8 @@ type daemon struct {
 	// signers is how many identities the configuration in use has. It belongs
 	// to reload.
 	signers int
+	// fetcher outlives configurations, with what it has got.
+	fetcher *fetch.Fetcher
 
 	counting *counting
 }
@@ -82,12 +85,14 @@ func newDaemon(f milterFlags, env Env) (_ *daemon, err error) {
 	if err != nil {
 		return nil, fail(exConfig, d.conf.At("state", err))
 	}
+	d.fetcher = newFetcher(d.conf, false, d.log)
+	p.fetches(d.fetcher)
 	handler, err := p.gateway(d.conf.State, d.log)
 	if err != nil {
 		return nil, fail(exConfig, d.conf.At("state", err))
 	}
 	d.server, err = milter.New(milter.Config{
-		Handler: handler, Spool: store, Log: d.log, Meter: d.counting,
+		Handler: fetching{handler, d.fetcher}, Spool: store, Log: d.log, Meter: d.counting,
 		MaxConnections: d.conf.Milter.MaxConnections, Idle: d.conf.Milter.IdleTimeout, Work: d.conf.Milter.WorkTimeout,
 	})
 	if err != nil {
@@ -262,6 +267,7 @@ func (d *daemon) stop() error {
 		})
 	}
 	ending.Wait()
+	d.fetcher.Close()
 	d.stopMetrics()
 	d.log.Info("stopped", "messages", d.server.Stats().Messages)
 	return nil
@@ -277,9 +283,11 @@ func (d *daemon) reload() {
 		err = d.vanished(p)
 	}
 	if err == nil {
+		p.fetches(d.fetcher)
 		handler, gerr := p.gateway(d.conf.State, d.log)
 		if err = gerr; err == nil {
-			d.server.SetHandler(handler)
+			d.fetcher.Use(fetchSettings(p.conf))
+			d.server.SetHandler(fetching{handler, d.fetcher})
 			if d.before != nil {
 				d.before.SetHandler(handler.Before())
 			}
