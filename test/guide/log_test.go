@@ -66,7 +66,7 @@ func TestLogIsExplained(t *testing.T) {
 
 func logged(t *testing.T, root string) (found []string) {
 	t.Helper()
-	for _, dir := range []string{"milter", "internal/gateway", "internal/metrics", "internal/maillog", "cmd/mailseal"} {
+	for _, dir := range []string{"milter", "internal/gateway", "internal/metrics", "internal/maillog", "internal/trust/source", "cmd/mailseal"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 			name := filepath.Base(path)
 			if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "demo") {
