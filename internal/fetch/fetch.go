@@ -33,6 +33,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -271,7 +272,7 @@ func (f *Fetcher) fetch(it item) (_ *entry, err error) {
 	defer func() {
 		// Here ends the goroutine, and a mistake must not end the daemon.
 		if p := recover(); p != nil {
-			f.log.Error("panic", "error", fmt.Sprint(p))
+			f.log.Error("panic", "value", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = &Error{Host: it.name(), Reason: "a mistake of ours"}
 		}
 	}()

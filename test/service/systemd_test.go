@@ -21,7 +21,7 @@ func units(t *testing.T, h *house) string {
 	t.Helper()
 	dir := h.path("units")
 	for _, name := range []string{"mailseal-milter.service", "mailseal-milter.socket", "mailseal-milter.socket.d/chroot.conf",
-		"mailseal-milter-before.socket", "mailseal-milter-before.socket.d/chroot.conf"} {
+		"mailseal-milter-before.socket", "mailseal-milter-before.socket.d/chroot.conf", "mailseal-milter.service.d/fetch.conf"} {
 		b, err := os.ReadFile(source(t, "systemd/"+name))
 		ok(t, err)
 		h.put("units/"+name, strings.ReplaceAll(string(b), "/usr/local/bin/mailseal", h.product))
@@ -30,7 +30,7 @@ func units(t *testing.T, h *house) string {
 }
 
 // TestVerify: systemd finds nothing to say about the units, with and without
-// the drop-ins for a chrooted Postfix.
+// the drop-ins for a chrooted Postfix and for fetching.
 func TestVerify(t *testing.T) {
 	analyze := tool(t, "systemd-analyze")
 	h := newHouse(t)
@@ -47,8 +47,8 @@ func TestVerify(t *testing.T) {
 		t.Errorf("with the drop-ins:\n%s", out)
 	}
 	// It does look at the drop-ins.
-	for _, unit := range []string{"mailseal-milter.socket", "mailseal-milter-before.socket"} {
-		h.put("units/"+unit+".d/wrong.conf", "[Socket]\nNonsense=1\n")
+	for unit, section := range map[string]string{"mailseal-milter.socket": "Socket", "mailseal-milter-before.socket": "Socket", "mailseal-milter.service": "Service"} {
+		h.put("units/"+unit+".d/wrong.conf", "["+section+"]\nNonsense=1\n")
 		if out := verify(); !strings.Contains(out, "Unknown key 'Nonsense'") {
 			t.Errorf("a wrong drop-in of %s: %q", unit, out)
 		}
