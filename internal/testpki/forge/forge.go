@@ -91,9 +91,10 @@ func (c Certificate) Sign(by *Issued) *Issued {
 
 // Algorithms for keys other than Ed25519.
 var (
-	RSAWithSHA1   = sequence(dotted("1.2.840.113549.1.1.5"), []byte{5, 0})
-	RSAWithSHA256 = sequence(dotted("1.2.840.113549.1.1.11"), []byte{5, 0})
-	ECDSAWithSHA1 = sequence(dotted("1.2.840.10045.4.1"))
+	RSAWithSHA1     = sequence(dotted("1.2.840.113549.1.1.5"), []byte{5, 0})
+	RSAWithSHA256   = sequence(dotted("1.2.840.113549.1.1.11"), []byte{5, 0})
+	ECDSAWithSHA1   = sequence(dotted("1.2.840.10045.4.1"))
+	ECDSAWithSHA256 = sequence(dotted("1.2.840.10045.4.3.2"))
 )
 
 func (c Certificate) tbs(made, by *Issued) []byte {

@@ -61,7 +61,9 @@ type checker struct {
 	q      Question
 	ctx    context.Context
 	memory *memory
-	search *path.Search                    // for the paths of CRLs' issuers, to the same anchor
+	anchor *x5280.Certificate
+	extra  []*x5280.Certificate
+	search *path.Search                    // made when first needed
 	named  map[string][]*x5280.Certificate // possible issuers of CRLs, by subject
 	paths  map[*x5280.Certificate]path.Result
 	others map[string][]list // CRLs besides the configured ones, by issuer
@@ -112,12 +114,10 @@ func newChecker(ctx context.Context, r path.Result, q Question) *checker {
 		q: q, ctx: ctx, memory: &memory{}, named: map[string][]*x5280.Certificate{}, paths: map[*x5280.Certificate]path.Result{},
 		others: map[string][]list{}, answers: map[string]said{}, mail: mailWork, work: otherWork, fetched: map[string]error{},
 	}
-	anchor := r.Path[len(r.Path)-1]
-	extra := slices.Concat(r.Path[:len(r.Path)-1], q.Extra)
-	extra = extra[:min(len(extra), maxExtra)]
-	// The anchor of a CRL's issuer must be that of the certificate (section 6.3.3 (f)).
-	k.search = path.NewStore([]*x5280.Certificate{anchor}).Among(extra, path.Options{At: q.At, Use: path.SignCRL, AllowWeak: q.AllowWeak})
-	for _, c := range append([]*x5280.Certificate{anchor}, extra...) {
+	k.anchor = r.Path[len(r.Path)-1]
+	k.extra = slices.Concat(r.Path[:len(r.Path)-1], q.Extra)
+	k.extra = k.extra[:min(len(k.extra), maxExtra)]
+	for _, c := range append([]*x5280.Certificate{k.anchor}, k.extra...) {
 		key := c.Subject.Key()
 		k.named[key] = append(k.named[key], c)
 	}

@@ -3,10 +3,14 @@ package revocation
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mailseal/internal/pki/x5280"
 )
+
+// maxTold is how many failures are told.
+const maxTold = 3
 
 // maxURLs are tried for one distribution point or responder.
 const maxURLs = 3
@@ -56,8 +60,11 @@ func (k *checker) fetchPoints(points []x5280.DistributionPoint) (failed []string
 				break
 			}
 		}
-		if last != nil {
-			failed = append(failed, fmt.Sprintf("fetching a CRL failed: %v", last))
+		if last == nil {
+			continue
+		}
+		if text := fmt.Sprintf("fetching a CRL failed: %v", last); len(failed) < maxTold && !slices.Contains(failed, text) {
+			failed = append(failed, text)
 		}
 	}
 	return failed

@@ -20,7 +20,7 @@ type Lists struct {
 // NewLists makes them; none are just the memory. Who signed the CRLs is looked at when
 // one is needed.
 func NewLists(crls ...*x5280.CRL) *Lists {
-	l := &Lists{byIssuer: map[string][]*known{}}
+	l := &Lists{byIssuer: map[string][]*known{}, memory: memory{bound: maxMemory}}
 	for _, c := range crls {
 		key := c.Issuer.Key()
 		l.byIssuer[key] = append(l.byIssuer[key], &known{CRL: c})
@@ -57,6 +57,7 @@ type digest [sha256.Size]byte
 // A memory holds CRLs that have been verified, by what they are. Those that have not
 // been asked for since half of it was filled go first.
 type memory struct {
+	bound  int        // bytes
 	mu     sync.Mutex // guards all below
 	size   int        // of young
 	young  map[digest]*known
@@ -82,7 +83,7 @@ func (m *memory) keep(k *known) {
 	d := digest(sha256.Sum256(k.Raw))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(k.Raw) <= maxMemory/2 {
+	if len(k.Raw) <= m.bound/2 {
 		m.put(d, k)
 	}
 }
@@ -92,7 +93,7 @@ func (m *memory) put(d digest, k *known) {
 	if m.young[d] != nil {
 		return
 	}
-	if m.young == nil || m.size+len(k.Raw) > maxMemory/2 {
+	if m.young == nil || m.size+len(k.Raw) > m.bound/2 {
 		m.young, m.mature, m.size = map[digest]*known{}, m.young, 0
 	}
 	delete(m.mature, d)

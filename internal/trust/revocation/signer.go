@@ -112,6 +112,10 @@ func (k *checker) signed(l list, c *x5280.Certificate) error {
 // issuer is whether a certificate leads to the anchor as one that signs CRLs, and is
 // not revoked. Who is above the certificate in question is asked for elsewhere.
 func (k *checker) issuer(c *x5280.Certificate, above []*x5280.Certificate) (Status, string) {
+	if k.search == nil {
+		// The anchor must be that of the certificate in question (section 6.3.3 (f)).
+		k.search = path.NewStore([]*x5280.Certificate{k.anchor}).Among(k.extra, path.Options{At: k.q.At, Use: path.SignCRL, AllowWeak: k.q.AllowWeak})
+	}
 	r, ok := k.paths[c]
 	if !ok {
 		r = k.search.Path(c)
