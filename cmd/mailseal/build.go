@@ -123,7 +123,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 	if c.SMIME.Opaque {
 		format = smime.Opaque
 	}
-	g, err := gateway.New(gateway.Config{
+	conf := gateway.Config{
 		AuthservID: c.AuthservID,
 		Policy: &policy.Set{
 			LocalDomains:  c.LocalDomains,
@@ -141,7 +141,9 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 		OnError:        c.Milter.OnError,
 		Log:            log,
 		Meter:          p.meter,
-	})
+	}
+	p.inbound(&conf)
+	g, err := gateway.New(conf)
 	if err != nil {
 		return nil, fmt.Errorf("build the gateway: %w", err)
 	}

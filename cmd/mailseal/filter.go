@@ -201,16 +201,19 @@ func (f *filter) tell(env Env, c *config.Config, o gateway.Outcome) error {
 			rcpts = append(rcpts, r.Address)
 		}
 		err := writeJSON(env.Stderr, struct {
-			Action     string          `json:"action"`
-			Event      string          `json:"event"`
-			Direction  string          `json:"direction"`
-			Identity   string          `json:"identity,omitempty"`
-			Result     *verdict.Result `json:"result,omitempty"`
-			Reply      string          `json:"reply,omitempty"`
-			Why        []string        `json:"why"`
-			Problem    string          `json:"problem,omitempty"`
-			Recipients []string        `json:"recipients"`
-		}{v.Action.String(), o.Event, o.Direction.String(), o.Identity, o.Result, reply, o.Why, problem, rcpts})
+			Action     string           `json:"action"`
+			Event      string           `json:"event"`
+			Direction  string           `json:"direction"`
+			Identity   string           `json:"identity,omitempty"`
+			Result     *verdict.Result  `json:"result,omitempty"`
+			Opening    *gateway.Opening `json:"opening,omitempty"`
+			Layers     []gateway.Layer  `json:"layers,omitempty"`
+			Tags       []string         `json:"tags,omitempty"`
+			Reply      string           `json:"reply,omitempty"`
+			Why        []string         `json:"why"`
+			Problem    string           `json:"problem,omitempty"`
+			Recipients []string         `json:"recipients"`
+		}{v.Action.String(), o.Event, o.Direction.String(), o.Identity, o.Result, o.Opening, o.Layers, o.Tags, reply, o.Why, problem, rcpts})
 		if err != nil {
 			return fail(exIOErr, err)
 		}
@@ -220,6 +223,12 @@ func (f *filter) tell(env Env, c *config.Config, o gateway.Outcome) error {
 	switch {
 	case o.Result != nil:
 		line += ": " + o.Result.Field(c.AuthservID)
+		if w := o.Opening; w != nil {
+			line += ", decrypted: " + string(w.Decrypted)
+			if w.Why != "" {
+				line += ", " + w.Why
+			}
+		}
 		if len(o.Why) > 0 { // who wonders why it is not signed reads why it is inbound
 			line += " (" + o.Why[0] + ")"
 		}

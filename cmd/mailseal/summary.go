@@ -25,6 +25,7 @@ type summary struct {
 	Metrics    string           `json:"metrics,omitempty"`
 	OnError    string           `json:"on_error,omitempty"`
 	Sign       bool             `json:"sign"`
+	Decrypt    bool             `json:"decrypt"`
 	Identities []identityReport `json:"identities"`
 	Anchors    []anchorReport   `json:"anchors"`
 	Advice     []string         `json:"advice,omitempty"`
@@ -53,6 +54,7 @@ type identityReport struct {
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
 	Chain     int       `json:"chain"`
+	Decrypts  []string  `json:"decrypts"` // addresses, and "@domain"
 }
 
 type anchorReport struct {
@@ -83,6 +85,7 @@ func newRemark(err error) remark {
 func (s *summary) describe(p *parts) {
 	c := p.conf
 	s.AuthservID, s.Domains, s.Socket, s.Sign = c.AuthservID, c.LocalDomains, c.Milter.Socket, c.SMIME.Sign
+	s.Decrypt = c.SMIME.Inbound.Decrypt
 	s.Before, s.OnError, s.Metrics = c.Milter.BeforeSocket, c.Milter.OnError.String(), c.Metrics.Address
 	if c.Milter.OnError == message.Defer {
 		s.OnError = "tempfail"
@@ -92,6 +95,7 @@ func (s *summary) describe(p *parts) {
 		s.Identities = append(s.Identities, identityReport{
 			Name: id.Name, Addresses: append([]string{}, pki.Addresses(cert)...), Subject: cert.Subject.String(),
 			NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Chain: len(id.Chain),
+			Decrypts: openings(c, id),
 		})
 	}
 	for _, a := range p.anchors {
@@ -116,6 +120,7 @@ func (s *summary) write(w io.Writer) error {
 	}
 	line("on_error", "%s", s.OnError)
 	line("sign", "%t", s.Sign)
+	line("decrypt", "%t", s.Decrypt)
 	line("identities", "%d", len(s.Identities))
 	for _, id := range s.Identities {
 		as := strings.Join(id.Addresses, " ")
@@ -123,6 +128,9 @@ func (s *summary) write(w io.Writer) error {
 			as = "no address"
 		}
 		line("", "%s: %q until %s, %d above it", id.Name, as, id.NotAfter.Format(time.DateOnly), id.Chain)
+		if s.Decrypt && len(id.Decrypts) > 0 {
+			line("", "%s: decrypts mail to %s", id.Name, strings.Join(id.Decrypts, " "))
+		}
 	}
 	line("anchors", "%d", len(s.Anchors))
 	for _, a := range s.Anchors {

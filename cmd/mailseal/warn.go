@@ -128,12 +128,15 @@ func warnIdentities(p *parts, now time.Time) (ws []error) {
 		case now.Add(soon).After(cert.NotAfter):
 			warn(id, "expires on %s; renew it", cert.NotAfter.Format(time.DateOnly))
 		}
-		if !serves(c, cert) {
-			warn(id, "none of its addresses (%q) is in local_domains; it will never sign", pki.Addresses(cert))
+		opens := c.SMIME.Inbound.Decrypt && len(openings(c, id)) > 0
+		if !serves(c, cert) && !opens {
+			warn(id, "none of its addresses (%q) is in local_domains; it will neither sign nor decrypt", pki.Addresses(cert))
 		}
-		if id.Key == nil {
+		switch why := trust.Unfit(cert); {
+		case opens && (id.Key == nil || !serves(c, cert) || encrypts(cert)): // it is there to decrypt
+		case id.Key == nil:
 			warn(id, "its key only decrypts; it will never sign")
-		} else if why := trust.Unfit(cert); why != "" {
+		case why != "":
 			warn(id, "%s; it will never sign", why)
 		}
 		if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < 2048 {
@@ -141,6 +144,13 @@ func warnIdentities(p *parts, now time.Time) (ws []error) {
 		}
 	}
 	return ws
+}
+
+// encrypts reports whether a certificate says that it is for encryption and not
+// for signatures.
+func encrypts(cert *x509.Certificate) bool {
+	return cert.KeyUsage&(x509.KeyUsageKeyEncipherment|x509.KeyUsageKeyAgreement) != 0 &&
+		cert.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0
 }
 
 // serves reports whether one of the certificate's addresses is of ours.

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"mailseal/internal/message"
+	"mailseal/internal/trust/revocation"
 	"mailseal/smime"
 )
 
@@ -41,9 +42,12 @@ type Config struct {
 	Fetch  Fetch
 	// Logins maps a login to the addresses that it may send as. "*@domain"
 	// is every address there.
-	Logins  map[string][]string
-	Metrics Metrics
-	Log     Log
+	Logins map[string][]string
+	// DomainCAs are files and folders of CAs that are trusted for signers of one
+	// domain. A leading dot means all sub-domains.
+	DomainCAs map[string][]string
+	Metrics   Metrics
+	Log       Log
 
 	file *file
 }
@@ -73,12 +77,19 @@ type Milter struct {
 type SMIME struct {
 	Identities string   // folder
 	Trust      []string // files and folders of trust anchors
-	Sign       bool
-	Opaque     bool        // key format: detached or opaque
-	Digest     crypto.Hash // 0: by the key of the identity
-	PSS        bool
+	// CRLs and Pinned are files and folders too: of revocation lists, and of
+	// certificates that are trusted as themselves.
+	CRLs, Pinned []string
+	SystemTrust  bool // the system's CAs are trusted as well
+	Revocation   revocation.Mode
+	Sign         bool
+	Opaque       bool        // key format: detached or opaque
+	Digest       crypto.Hash // 0: by the key of the identity
+	PSS          bool
 	// HeaderProtection says which header fields are signed with the content.
 	HeaderProtection smime.HeaderProtection
+	// Inbound is what becomes of mail that comes in.
+	Inbound Inbound
 	// Peers is the file of how to encrypt to others, "" for none.
 	Peers string
 	// WeakFails: weak algorithms and keys make fail, not policy (key weak).
@@ -140,6 +151,7 @@ func Default(goos string) Config {
 			Identities: "identities",
 			Trust:      []string{"ca.pem", "trust.d"},
 			Sign:       true,
+			Inbound:    defaultInbound(),
 		},
 		Fetch:   Fetch{Timeout: 5 * time.Second, Wait: 2 * time.Second, MaxSize: 16 << 20, Allow: []netip.Prefix{}},
 		Metrics: Metrics{SocketMode: 0o660},

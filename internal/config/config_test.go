@@ -22,6 +22,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"mailseal/internal/message"
+	"mailseal/internal/policy"
+	"mailseal/internal/trust/revocation"
 	"mailseal/smime"
 )
 
@@ -82,7 +84,12 @@ func TestGood(t *testing.T) {
 		},
 		SMIME: SMIME{
 			Identities: dir + "/keys", Trust: []string{dir + "/ca.pem", "/etc/ssl/mail"},
+			CRLs: []string{dir + "/crl.d"}, Pinned: []string{"/etc/pinned.pem", dir + "/pinned.d"}, SystemTrust: true, Revocation: revocation.Hard,
 			Sign: false, Opaque: true, Digest: crypto.SHA512, PSS: true, HeaderProtection: smime.HideSubject,
+			Inbound: Inbound{
+				InnerHeaders: true, OnVerifyFail: policy.Quarantine, OnDecryptFail: policy.Tag, VerifyFailTag: "[bad]", DecryptFailTag: "【復号できず】",
+				SubjectTags: []string{"[signed OK]", "[secret]"}, ReportFields: true,
+			},
 			Peers: dir + "/peers.toml", WeakFails: true, UseSender: true, IgnoreLocalCase: true, Signers: dir + "/signers",
 		},
 		Fetch: Fetch{
@@ -95,8 +102,9 @@ func TestGood(t *testing.T) {
 			"robot@example.jp": {"*@example.jp", "*@xn--wgv71a119e.jp", "*@.example.jp"},
 			"nobody":           nil,
 		},
-		Metrics: Metrics{Network: "unix", Address: dir + "/run/metrics.sock", SocketMode: 0o640, SocketGroup: "prometheus"},
-		Log:     Log{Syslog: true, Level: slog.LevelDebug},
+		DomainCAs: map[string][]string{"partner.example": {dir + "/partner.pem", "/etc/partner"}, ".xn--r8jz45g.jp": {}},
+		Metrics:   Metrics{Network: "unix", Address: dir + "/run/metrics.sock", SocketMode: 0o640, SocketGroup: "prometheus"},
+		Log:       Log{Syslog: true, Level: slog.LevelDebug},
 	}
 	delete(want.Logins, "nobody") // an empty list allows nothing more
 	if d := cmp.Diff(want, c, same); d != "" {
@@ -212,6 +220,7 @@ func TestAt(t *testing.T) {
 		`"/etc/ssl/mail"`: c.At("smime.trust", cause, 1),
 		`["ca.pem",`:      c.At("smime.trust", cause),
 		`"keys"`:          c.At("smime.identities", cause),
+		`"/etc/partner"`:  c.AtDomain("partner.example", cause, 1),
 	} {
 		var e *Error
 		if !errors.As(got, &e) || !errors.Is(got, cause) {

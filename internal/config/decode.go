@@ -129,7 +129,11 @@ func (d *decoder) required() {
 // finish makes paths absolute.
 func (d *decoder) finish() {
 	c := d.c
-	for _, p := range append([]*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers, &c.SMIME.Signers}, pointers(c.SMIME.Trust)...) {
+	all := []*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers, &c.SMIME.Signers}
+	for _, list := range slices.Concat([][]string{c.SMIME.Trust, c.SMIME.CRLs, c.SMIME.Pinned}, slices.Collect(maps.Values(c.DomainCAs))) {
+		all = append(all, pointers(list)...)
+	}
+	for _, p := range all {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(c.file.dir, *p)
 		}

@@ -28,7 +28,7 @@ type spec struct {
 }
 
 // keys are all keys, with their tables. design.md names them.
-var keys = map[string]spec{
+var keys = with(inboundKeys, map[string]spec{
 	"authserv_id":    {set: func(v value) { v.domain(&v.d.c.AuthservID, wantHost) }, required: wantHost},
 	"local_domains":  {set: localDomains, required: wantDomains},
 	"internal_hosts": {set: func(v value) { v.prefixes(&v.d.c.InternalHosts) }},
@@ -48,11 +48,17 @@ var keys = map[string]spec{
 	"milter.login_domain":     {set: func(v value) { v.domain(&v.d.c.Milter.LoginDomain, `a domain, as "example.jp"`) }},
 
 	"smime.identities": {set: func(v value) { v.file(&v.d.c.SMIME.Identities) }},
-	"smime.trust":      {set: trust},
+	"smime.trust":      {set: func(v value) { v.files(&v.d.c.SMIME.Trust) }},
 	"smime.sign":       {set: func(v value) { v.boolean(&v.d.c.SMIME.Sign) }},
 	"smime.format":     {set: func(v value) { word(v, &v.d.c.SMIME.Opaque, formats) }},
 	"smime.digest":     {set: func(v value) { word(v, &v.d.c.SMIME.Digest, digests) }},
 	"smime.pss":        {set: func(v value) { v.boolean(&v.d.c.SMIME.PSS) }},
+
+	"smime.crls":         {set: func(v value) { v.files(&v.d.c.SMIME.CRLs) }},
+	"smime.pinned":       {set: func(v value) { v.files(&v.d.c.SMIME.Pinned) }},
+	"smime.system_trust": {set: func(v value) { v.boolean(&v.d.c.SMIME.SystemTrust) }},
+	"smime.revocation":   {set: func(v value) { word(v, &v.d.c.SMIME.Revocation, revocations) }},
+	"domain_cas":         {set: domainCAs, table: true},
 
 	"smime.header_protection": {set: func(v value) { word(v, &v.d.c.SMIME.HeaderProtection, headerProtections) }},
 
@@ -79,7 +85,7 @@ var keys = map[string]spec{
 
 	"log.target": {set: func(v value) { word(v, &v.d.c.Log.Syslog, targets) }},
 	"log.level":  {set: func(v value) { word(v, &v.d.c.Log.Level, levels) }},
-}
+})
 
 // hasTable reports whether there are keys below the name.
 func hasTable(name string) bool {
@@ -169,16 +175,6 @@ func (v value) fileOrNone(to *string) {
 		return
 	}
 	v.file(to)
-}
-
-func trust(v value) {
-	ps := []string{}
-	v.list("files and folders", func(v value) {
-		var p string
-		v.file(&p)
-		ps = append(ps, p)
-	})
-	v.d.c.SMIME.Trust = ps
 }
 
 // socket takes a milter socket, whose relative path starts at the file's folder.

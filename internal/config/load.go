@@ -22,6 +22,8 @@ type file struct {
 	name   string
 	dir    string         // absolute
 	places map[path]Place // of keys that are set, and of elements of lists
+	// domains are the keys of [domain_cas], by the domain as it is compared.
+	domains map[string]path
 }
 
 // place returns where a value stands, or its key, or the file's beginning
@@ -70,7 +72,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: %w", name, err) // unreachable: the library has read it
 	}
 	c := Default(runtime.GOOS)
-	c.file = &file{name: name, dir: dir, places: make(map[path]Place)}
+	c.file = &file{name: name, dir: dir, places: make(map[path]Place), domains: make(map[string]path)}
 	d := decoder{c: &c, text: text, scan: s}
 	for _, a := range s.again {
 		d.errs = append(d.errs, a.error(name, text))
