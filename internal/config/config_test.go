@@ -154,6 +154,7 @@ func TestShipped(t *testing.T) {
 	// These have no default; the example shows how they look.
 	full.Milter.BeforeSocket, full.Milter.SocketGroup, full.Milter.LoginDomain = "", "", ""
 	full.Logins, full.Metrics.SocketGroup = nil, ""
+	full.SMIME.CRLs, full.SMIME.Pinned, full.DomainCAs = nil, nil, nil
 	if d := cmp.Diff(plain, full, same); d != "" {
 		t.Errorf("the example does not show the defaults: %s", d)
 	}
