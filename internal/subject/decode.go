@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
 )
 
@@ -70,12 +71,38 @@ func convert(b []byte, charset string) string {
 	case "utf-8", "utf8", "us-ascii", "ascii":
 	case "utf-7", "unicode-1-1-utf-7", "x-unicode-2-0-utf-7":
 		return utf7(string(b))
+	case "utf-16", "utf16", "ucs-2", "iso-10646-ucs-2", "unicode", "csunicode":
+		return utf16(b)
 	default:
-		if e, err := htmlindex.Get(charset); err == nil {
+		// Some character sets have a decoder that says nothing of what is there.
+		if e, err := htmlindex.Get(charset); err == nil && e != encoding.Replacement {
 			if text, err := e.NewDecoder().Bytes(b); err == nil {
 				return strings.ToValidUTF8(string(text), "\ufffd")
 			}
 		}
+	}
+	return strings.ToValidUTF8(string(b), "\ufffd")
+}
+
+// utf16 reads RFC 2781: a mark says which octet of a letter is first, or where most
+// of the zeros are, which all letters of ASCII have.
+func utf16(b []byte) string {
+	name, zeros := "utf-16be", 0
+	for i, c := range b {
+		if c == 0 {
+			zeros += 1 - 2*(i%2)
+		}
+	}
+	switch {
+	case len(b) > 1 && b[0] == 0xfe && b[1] == 0xff:
+		b = b[2:]
+	case len(b) > 1 && b[0] == 0xff && b[1] == 0xfe:
+		name, b = "utf-16le", b[2:]
+	case zeros < 0:
+		name = "utf-16le"
+	}
+	if e, err := htmlindex.Get(name); err == nil {
+		b, _ = e.NewDecoder().Bytes(b)
 	}
 	return strings.ToValidUTF8(string(b), "\ufffd")
 }
