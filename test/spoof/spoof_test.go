@@ -79,23 +79,27 @@ type bench struct {
 	log     bytes.Buffer
 }
 
-func newBench(t *testing.T, w *world) *bench {
+func newBench(t *testing.T, w *world, settings ...func(*gateway.Config)) *bench {
 	t.Helper()
 	b := &bench{}
 	var err error
 	if b.spool, err = spool.New(spool.Config{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
-	b.gateway, err = gateway.New(gateway.Config{
+	c := gateway.Config{
 		AuthservID: ours,
-		Policy:     &policy.Set{LocalDomains: []string{"example.jp"}, InternalHosts: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Sign: true},
+		Policy:     &policy.Set{LocalDomains: []string{"example.jp"}, InternalHosts: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Sign: true, Decrypt: true},
 		Identities: keystore.NewIdentities(w.identities()),
+		Openers:    keystore.NewOpeners(w.identities()),
 		Anchors:    w.anchors(),
 		Spool:      b.spool,
 		Log:        slog.New(maillog.New(&b.log, slog.LevelInfo)),
 		Now:        now,
-	})
-	if err != nil {
+	}
+	for _, set := range settings {
+		set(&c)
+	}
+	if b.gateway, err = gateway.New(c); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -24,6 +24,7 @@ type world struct {
 	partners       *forge.Issued // trusted for Alice's domain
 	evil           *forge.Issued // trusted for Mallory's
 	alice, mallory *forge.Issued
+	bob, carol     *forge.Issued // ours, with keys to decrypt
 	keys           map[string]crypto.Signer
 	serial         byte
 }
@@ -34,6 +35,12 @@ func newWorld(t testing.TB) *world {
 	w.partners = forge.Certificate{Subject: forge.Name("Partner's CA"), Extensions: forge.CA}.Sign(nil)
 	w.evil = forge.Certificate{Subject: forge.Name("Evil's CA"), Extensions: forge.CA}.Sign(nil)
 	w.alice, w.mallory = w.person(alice).Sign(w.root), w.person(mallory).Sign(w.root)
+	reader := func(address string) *forge.Issued {
+		c := w.person(address)
+		c.Extensions[0] = forge.Usage(0, 4)
+		return c.Sign(w.root)
+	}
+	w.bob, w.carol = reader(bob), reader(carol)
 	return w
 }
 
@@ -83,7 +90,10 @@ func (w *world) anchors() *trust.Anchors {
 }
 
 // identities are the gateway's own.
-func (w *world) identities() []pki.Identity {
-	c := w.person(bob).Sign(w.root)
-	return []pki.Identity{{Name: "bob", Certificate: w.parse(c), Key: c.Key}}
+func (w *world) identities() (list []pki.Identity) {
+	for _, c := range []*forge.Issued{w.bob, w.carol} {
+		p := w.parse(c)
+		list = append(list, pki.Identity{Name: p.Subject.CommonName, Certificate: p, Key: c.Key})
+	}
+	return list
 }
