@@ -50,7 +50,7 @@ func (c *CRL) scan() bool {
 			c.fault("it has extensions, and is not of version 2")
 		}
 		for list := e.extensions; !list.Empty(); {
-			x, ok := ReadExtension(&list)
+			x, ok := readExtension(&list)
 			if !ok {
 				return false
 			}
@@ -61,27 +61,26 @@ func (c *CRL) scan() bool {
 }
 
 // scanExtension is section 5.3.
-func (c *CRL) scanExtension(begin uint32, x Extension) {
+func (c *CRL) scanExtension(begin uint32, x extension) {
 	ok := true
-	switch x.ID {
+	switch OID(x.id) { // a conversion that takes no memory
 	case reasonCode:
-		_, ok = readReason(x.Value)
+		_, ok = readReason(x.value)
 	case invalidityDate:
-		value := cryptobyte.String(x.Value)
-		_, ok = readTime(&value)
-		ok = ok && value.Empty()
+		_, ok = readTime(&x.value)
+		ok = ok && x.value.Empty()
 	case certificateIssuer:
 		if len(c.issuers) == 0 || c.issuers[len(c.issuers)-1] != begin {
 			c.issuers = append(c.issuers, begin)
 		}
-		_, ok = readCertificateIssuer(x.Value)
+		_, ok = readCertificateIssuer(x.value)
 	default:
-		if x.Critical {
-			c.unknown(x.ID)
+		if x.critical {
+			c.unknown(OID(x.id))
 		}
 	}
 	if !ok {
-		c.fault("an entry's extension %v is malformed", x.ID)
+		c.fault("an entry's extension %v is malformed", OID(x.id))
 	}
 }
 
@@ -134,16 +133,15 @@ func (e entry) read() Entry {
 	date := e.date
 	r.Date, _ = readTime(&date)
 	for list := e.extensions; !list.Empty(); {
-		x, ok := ReadExtension(&list)
+		x, ok := readExtension(&list)
 		if !ok {
 			break
 		}
-		value := cryptobyte.String(x.Value)
-		switch x.ID {
+		switch OID(x.id) { // a conversion that takes no memory
 		case reasonCode:
-			r.Reason, _ = readReason(value)
+			r.Reason, _ = readReason(x.value)
 		case invalidityDate:
-			r.Invalidity, _ = readTime(&value)
+			r.Invalidity, _ = readTime(&x.value)
 		}
 	}
 	return r
@@ -182,21 +180,41 @@ func (c *CRL) about(serial []byte) iter.Seq2[uint32, entry] {
 
 // sort makes the index.
 func (c *CRL) sort() {
-	c.index = make([]uint32, 0, c.Count)
+	type place struct {
+		tail  uint64
+		begin uint32
+	}
+	all := make([]place, 0, c.Count)
 	for rest := c.entries; !rest.Empty(); {
-		c.index = append(c.index, uint32(len(c.entries)-len(rest)))
-		if _, ok := readEntry(&rest); !ok {
+		begin := uint32(len(c.entries) - len(rest))
+		e, ok := readEntry(&rest)
+		if !ok {
 			break
 		}
+		all = append(all, place{tail(minimal(e.serial)), begin})
 	}
-	slices.SortStableFunc(c.index, func(a, b uint32) int {
-		return order(minimal(c.at(a).serial), minimal(c.at(b).serial))
+	slices.SortFunc(all, func(a, b place) int {
+		if a.tail != b.tail {
+			return cmp.Compare(a.tail, b.tail)
+		}
+		return cmp.Or(order(minimal(c.at(a.begin).serial), minimal(c.at(b.begin).serial)), cmp.Compare(a.begin, b.begin))
 	})
+	c.index = make([]uint32, len(all))
+	for i, p := range all {
+		c.index[i] = p.begin
+	}
 }
 
-// order is any that puts equal numbers together.
+// order is any that puts equal numbers together: here by their ends, which differ most.
 func order(a, b []byte) int {
-	return cmp.Or(cmp.Compare(len(a), len(b)), bytes.Compare(a, b))
+	return cmp.Or(cmp.Compare(tail(a), tail(b)), cmp.Compare(len(a), len(b)), bytes.Compare(a, b))
+}
+
+func tail(n []byte) (t uint64) {
+	for _, b := range n[max(0, len(n)-8):] {
+		t = t<<8 | uint64(b)
+	}
+	return t
 }
 
 // minimal is an INTEGER without octets that say nothing. DER has none, some have.
@@ -215,12 +233,12 @@ func (c *CRL) issuerAt(begin uint32) Name {
 		return c.Issuer
 	}
 	for list := c.at(c.issuers[i-1]).extensions; !list.Empty(); {
-		x, ok := ReadExtension(&list)
+		x, ok := readExtension(&list)
 		if !ok {
 			break
 		}
-		if x.ID == certificateIssuer {
-			n, _ := readCertificateIssuer(x.Value)
+		if OID(x.id) == certificateIssuer {
+			n, _ := readCertificateIssuer(x.value)
 			return n
 		}
 	}

@@ -87,12 +87,22 @@ func (c *Certificate) readExtensions(list cryptobyte.String) bool {
 
 // ReadExtension reads one of a list.
 func ReadExtension(list *cryptobyte.String) (e Extension, ok bool) {
-	var one, id, value cryptobyte.String
-	ok = list.ReadASN1(&one, asn1.SEQUENCE) && one.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) && len(id) > 0 &&
-		(!one.PeekASN1Tag(asn1.BOOLEAN) || one.ReadASN1Boolean(&e.Critical)) &&
-		one.ReadASN1(&value, asn1.OCTET_STRING) && one.Empty()
-	e.ID, e.Value = OID(id), value
-	return e, ok
+	x, ok := readExtension(list)
+	return Extension{OID(x.id), x.critical, x.value}, ok
+}
+
+// extension is one of which nothing is copied.
+type extension struct {
+	id, value cryptobyte.String
+	critical  bool
+}
+
+func readExtension(list *cryptobyte.String) (x extension, ok bool) {
+	var one cryptobyte.String
+	ok = list.ReadASN1(&one, asn1.SEQUENCE) && one.ReadASN1(&x.id, asn1.OBJECT_IDENTIFIER) && len(x.id) > 0 &&
+		(!one.PeekASN1Tag(asn1.BOOLEAN) || one.ReadASN1Boolean(&x.critical)) &&
+		one.ReadASN1(&x.value, asn1.OCTET_STRING) && one.Empty()
+	return x, ok
 }
 
 // sequence takes the value of an extension that is one SEQUENCE.
