@@ -184,7 +184,7 @@ func TestUsage(t *testing.T) {
 		{"filter -rcpt a@b.example", exUsage, "mailseal filter: no -from; see mailseal filter -h\n"},
 		{"filter -from a@b.example", exUsage, "mailseal filter: no -rcpt; see mailseal filter -h\n"},
 		{"filter -from a@b.example -rcpt a@b.example -client x", exUsage, "mailseal filter: -client \"x\": want an address, as 192.0.2.1; see mailseal filter -h\n"},
-		{"verify -crl x", verifyCannot, "mailseal verify: no flag -crl; see mailseal verify -h\n"},
+		{"verify -crls x", verifyCannot, "mailseal verify: no flag -crls; did you mean -crl?; see mailseal verify -h\n"},
 		{"verify -at today", verifyCannot, "mailseal verify: -at \"today\": want a time of RFC 3339, as 2026-10-01T12:00:00Z\n"},
 		{"verify -ca absent.pem", verifyCannot, "mailseal verify: stat absent.pem: no such file or directory\n"},
 		{"encrypt", exUsage, "mailseal encrypt: nobody to encrypt to: give -to or -password-file; see mailseal encrypt -h\n"},

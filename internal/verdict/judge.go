@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,6 +120,9 @@ func together(all []Signer) (r Result) {
 		}
 	}
 	r.Signers, r.Revocation = all, string(status)
+	if status == "" && !slices.ContainsFunc(all, func(s Signer) bool { return s.Finding.Path == nil || s.Finding.Basis == trust.Pinned }) {
+		r.Revocation = "off"
+	}
 	if r.Status == Pass && status == revocation.Unknown {
 		r.Reason = strings.TrimPrefix(r.Reason+"; "+unknownRevocation, "; ")
 	}

@@ -54,7 +54,8 @@ type Result struct {
 	Issuer     string `json:"issuer,omitempty"` // RFC 4514
 	// Domain: the signature is a domain's and not a person's.
 	Domain bool `json:"domain,omitempty"`
-	// Revocation is good, revoked or unknown, "" where nobody asked.
+	// Revocation is good, revoked or unknown, or off where nobody is to ask; "" where
+	// there was nothing to ask about.
 	Revocation string `json:"revocation,omitempty"`
 	// Kinds is what the signature says that it is (RFC 3183 section 3.1.2), for
 	// nearly all nothing.

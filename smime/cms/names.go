@@ -155,6 +155,8 @@ func signatureName(si *SignerInfo) string {
 		family = "RSA-PSS"
 	case ecdsaFamily:
 		family = "ECDSA"
+	case dsaFamily:
+		family = "DSA"
 	}
 	if named == 0 {
 		named = syntax.Hash(si.DigestAlgorithm.Algorithm)
