@@ -49,6 +49,7 @@ func TestInitLeavesTheFolderOfOpenSSL(t *testing.T) {
 	want := map[string]fs.FileMode{
 		".": 0o700, "private": 0o700, "private/cakey.pem": 0o600, "newcerts": 0o700, "lock": 0o600,
 		"cacert.pem": 0o644, "serial": 0o644, "crlnumber": 0o644, "index.txt": 0o644, "index.txt.attr": 0o644, "openssl.cnf": 0o644,
+		"ca.toml": 0o644, "audit.log": 0o600, "audit.head": 0o600,
 	}
 	err := filepath.WalkDir(c.Dir(), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -196,7 +197,7 @@ func TestEncryptedKey(t *testing.T) {
 func TestOpenRefusesWhatIsNoCA(t *testing.T) {
 	c, other := newCA(t), newCA(t)
 	leaf := issue(t, c, alice)
-	key, err := encodeKey(leaf.Key, nil)
+	key, err := EncodeKey(leaf.Key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,9 +206,9 @@ func TestOpenRefusesWhatIsNoCA(t *testing.T) {
 		spoil      func(c *CA)
 	}{
 		{"no folder", "no such file", func(c *CA) { os.RemoveAll(c.Dir()) }},
-		{"another CA's certificate", "does not belong", func(c *CA) { writeFile(t, c.path(certFile), string(certPEM(other.cert))) }},
+		{"another CA's certificate", "does not belong", func(c *CA) { writeFile(t, c.path(certFile), string(EncodeCertificates(other.Certificate()))) }},
 		{"a user's certificate and key", "not a CA's certificate", func(c *CA) {
-			writeFile(t, c.path(certFile), string(certPEM(leaf.Certificate)))
+			writeFile(t, c.path(certFile), string(EncodeCertificates(leaf.Certificate)))
 			writeFile(t, c.path(keyFile), string(key))
 		}},
 		{"broken chain.pem", "chain.pem", func(c *CA) { writeFile(t, c.path(chainFile), "rubbish") }},
@@ -235,7 +236,7 @@ func TestIssuedCertificate(t *testing.T) {
 	if got, want := cert.Subject.String(), "CN=alice@corp.example,O=Sales & Co,L=Kita-ku,ST=Osaka,C=JP"; got != want {
 		t.Errorf("subject %q, want %q: what is not given is the CA's", got, want)
 	}
-	if !bytes.Equal(cert.RawIssuer, c.cert.RawSubject) {
+	if !bytes.Equal(cert.RawIssuer, c.Certificate().RawSubject) {
 		t.Error("issuer and the CA's subject differ in bytes")
 	}
 	if got, want := cert.KeyUsage, x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment|x509.KeyUsageKeyEncipherment; got != want {
@@ -298,8 +299,8 @@ func TestIssueOutsideTheCAsTime(t *testing.T) {
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	now := begin
 	c := newCA(t, func(o *InitOptions) { o.Days, o.Now = 100, func() time.Time { return now } })
-	if got := issue(t, c, alice).Certificate; !got.NotAfter.Equal(c.cert.NotAfter) || !got.NotBefore.Equal(begin) {
-		t.Errorf("good from %v to %v: by default a certificate stays within the CA's %v to %v", got.NotBefore, got.NotAfter, begin, c.cert.NotAfter)
+	if got := issue(t, c, alice).Certificate; !got.NotAfter.Equal(c.Certificate().NotAfter) || !got.NotBefore.Equal(begin) {
+		t.Errorf("good from %v to %v: by default a certificate stays within the CA's %v to %v", got.NotBefore, got.NotAfter, begin, c.Certificate().NotAfter)
 	}
 	now = begin.Add(-time.Minute)
 	if _, err := c.Issue(alice); err == nil || !strings.Contains(err.Error(), "set the clock") {
@@ -319,15 +320,15 @@ func TestCABelowAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := issue(t, sub, alice)
-	if len(i.Chain) != 1 || !i.Chain[0].Equal(sub.cert) {
+	if len(i.Chain) != 1 || !i.Chain[0].Equal(sub.Certificate()) {
 		t.Errorf("chain of %d, want the intermediate without the root", len(i.Chain))
 	}
-	if all := sub.Chain(); len(all) != 2 || !all[1].Equal(root.cert) {
+	if all := sub.Chain(); len(all) != 2 || !all[1].Equal(root.Certificate()) {
 		t.Errorf("the CA's own chain has %d certificates, want 2 with the root", len(all))
 	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(root.cert)
-	between.AddCert(sub.cert)
+	roots.AddCert(root.Certificate())
+	between.AddCert(sub.Certificate())
 	if _, err := i.Certificate.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}}); err != nil {
 		t.Error(err)
 	}
@@ -351,12 +352,13 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-// snapshot is every file of a folder and its content.
+// snapshot is every file of a folder and its content, but for the audit file,
+// which tells of refusals too.
 func snapshot(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "audit.") {
 			return err
 		}
 		content, err := os.ReadFile(path)

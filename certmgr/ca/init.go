@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,38 +18,99 @@ const (
 	maxCADays     = 36500
 )
 
+// InitOptions describe a new CA.
+type InitOptions struct {
+	// Subject needs a CommonName.
+	Subject Subject
+	// Key is the kind of key that is made; RSA2048 by default.
+	Key KeyKind
+	// Days is how long the certificate is good: 10000 by default, or for a CA
+	// below another what the parent gives a sub-CA.
+	Days int
+	// Passphrase encrypts the key. Without one Unencrypted must be said.
+	Passphrase  []byte
+	Unencrypted bool
+	// Parent makes it a CA below another one, whose folder can then be taken
+	// off the host.
+	Parent *CA
+	// PermitDNS and PermitEmail are the domains to which the CA binds itself:
+	// who trusts it does so for these alone (RFC 5280 section 4.2.1.10).
+	PermitDNS   []string
+	PermitEmail []string
+	// Settings are the CA's own. The zero Settings are DefaultSettings.
+	Settings Settings
+	By       string
+	// Now defaults to time.Now. Rand is what serial numbers are drawn from,
+	// crypto/rand by default; keys and signatures always use that.
+	Now  func() time.Time
+	Rand io.Reader
+}
+
+// Warnings are what somebody should look at before the CA is made.
+func (o InitOptions) Warnings() []string {
+	var w []string
+	for _, p := range o.Subject.Placeholders() {
+		w = append(w, p+": a placeholder; give the real one")
+	}
+	if o.Unencrypted {
+		w = append(w, "the key is not encrypted: who reads the folder or a backup of it is the CA")
+	}
+	return w
+}
+
 // Init makes a CA in a folder, which it makes too where it is not there. It
-// refuses a folder that holds a CA, or a part of one.
+// refuses a folder that holds a CA, or a part of one. Nothing is revoked yet,
+// but verifiers that are told where the list is want to see one: IssueCRL
+// belongs behind it where the settings have a URL.
 func Init(dir string, o InitOptions) (*CA, error) {
-	dir, err := filepath.Abs(dir)
+	c, err := newFolder(dir, o.Now, o.Rand)
 	if err != nil {
 		return nil, err
 	}
-	c := &CA{dir: dir, now: o.Now, rand: o.Rand}
-	c.setDefaults()
 	if err := c.init(o); err != nil {
-		return nil, fmt.Errorf("init CA %s: %w", dir, err)
+		return nil, fmt.Errorf("init CA %s: %w", c.dir, err)
 	}
 	return c, nil
 }
 
-func (c *CA) init(o InitOptions) error {
+// check fills in what is not said and finds what is wrong, without a folder.
+func (o *InitOptions) check() (name []byte, bounds permitted, err error) {
 	if len(o.Passphrase) == 0 && !o.Unencrypted {
-		return errors.New("no passphrase for the key; give one, or ask for an unencrypted key")
+		return nil, bounds, errors.New("no passphrase for the key; give one, or ask for an unencrypted key")
 	}
 	if o.Days == 0 && o.Parent == nil {
 		o.Days = defaultCADays
 	}
 	if o.Days < 0 || o.Days > maxCADays {
-		return fmt.Errorf("days %d: want 1 to %d", o.Days, maxCADays)
+		return nil, bounds, fmt.Errorf("days %d: want 1 to %d", o.Days, maxCADays)
 	}
-	name, err := o.Subject.encode()
-	if err != nil {
-		return err
+	if o.Key < 0 || int(o.Key) >= len(keyKinds) {
+		return nil, bounds, fmt.Errorf("there is no %v", o.Key)
 	}
-	conf, err := opensslConf(c.dir)
+	d := DefaultSettings()
+	if o.Settings.Serials == "" {
+		o.Settings.Serials = d.Serials
+	}
+	if o.Settings.CRLDays == 0 {
+		o.Settings.CRLDays = d.CRLDays
+	}
+	if err := o.Settings.check(); err != nil {
+		return nil, bounds, err
+	}
+	if bounds, err = parsePermitted(o.PermitDNS, o.PermitEmail); err != nil {
+		return nil, bounds, err
+	}
+	name, err = o.Subject.encode()
+	return name, bounds, err
+}
+
+func (c *CA) init(o InitOptions) error {
+	name, bounds, err := o.check()
 	if err != nil {
-		return err
+		return refusal{err}
+	}
+	if _, err := opensslConf(c.dir, o.Settings); err != nil {
+		return refusal{err}
 	}
 	if err := c.claim(); err != nil {
 		return err
@@ -56,14 +118,15 @@ func (c *CA) init(o InitOptions) error {
 	if c.key, err = GenerateKey(o.Key); err != nil {
 		return err
 	}
-	if err := c.certifySelf(name, o); err != nil {
-		return err
-	}
-	key, err := encodeKey(c.key, o.Passphrase)
+	a, err := c.certifyNew(name, bounds, o)
 	if err != nil {
 		return err
 	}
-	return c.populate(key, conf)
+	key, err := EncodeKey(c.key, o.Passphrase)
+	if err != nil {
+		return err
+	}
+	return c.populate(a, key, o.By)
 }
 
 // claim makes the folder and marks it as unfinished. A folder with the mark
@@ -76,12 +139,12 @@ func (c *CA) claim() error {
 	if err := os.Mkdir(c.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if _, err := os.Lstat(c.path(initFile)); err == nil {
+	if exists(c.path(initFile)) {
 		return nil
 	}
-	for _, name := range []string{certFile, chainFile, keyFolder, newCerts, serialFile, crlNumFile, indexFile, attrFile, confFile} {
-		if _, err := os.Lstat(c.path(name)); err == nil {
-			return fmt.Errorf("the folder holds %s: it is a CA already, or was one; nothing is overwritten", name)
+	for _, name := range []string{certFile, chainFile, keyFolder, newCerts, serialFile, crlNumFile, indexFile, attrFile, confFile, settingsFile, auditFile, "cakey.pem"} {
+		if exists(c.path(name)) {
+			return refusal{fmt.Errorf("the folder holds %s: it is a CA already, or was one; nothing is overwritten", name)}
 		}
 	}
 	if err := durable.SyncDir(filepath.Dir(c.dir)); err != nil {
@@ -90,42 +153,51 @@ func (c *CA) claim() error {
 	return c.write(initFile, []byte("ca init has not finished here\n"), 0o600)
 }
 
-// certifySelf makes the CA's certificate: self-signed, or by the parent.
-func (c *CA) certifySelf(name []byte, o InitOptions) error {
+// certifyNew makes the CA's certificate: self-signed, or by the parent.
+func (c *CA) certifyNew(name []byte, bounds permitted, o InitOptions) (*authority, error) {
+	a := &authority{settings: o.Settings}
 	if o.Parent != nil {
-		issued, err := o.Parent.Issue(Request{Profile: SubCA, Subject: o.Subject, Days: o.Days, PublicKey: c.key.Public()})
+		issued, err := o.Parent.Issue(Request{
+			Profile: SubCA, Subject: o.Subject, Days: o.Days, PublicKey: c.key.Public(),
+			PermitDNS: o.PermitDNS, PermitEmail: o.PermitEmail, Memo: o.Settings.Memo, By: o.By,
+		})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c.cert, c.chain = issued.Certificate, o.Parent.Chain()
-		return nil
+		a.cert, a.chain = issued.Certificate, o.Parent.Chain()
+		return a, nil
 	}
+	template := &x509.Certificate{RawSubject: name}
+	bounds.apply(template)
+	var err error
+	a.cert, err = c.selfSign(template, o.Days)
+	return a, err
+}
+
+// selfSign makes a root's certificate. What the template brings is kept.
+func (c *CA) selfSign(template *x509.Certificate, days int) (*x509.Certificate, error) {
 	serial, err := randomSerial(c.rand)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if template.SubjectKeyId == nil {
+		if template.SubjectKeyId, err = keyID(c.key.Public()); err != nil {
+			return nil, err
+		}
 	}
 	from := c.now().UTC().Truncate(time.Second)
-	id, err := keyID(c.key.Public())
-	if err != nil {
-		return err
-	}
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		RawSubject:            name,
-		NotBefore:             from,
-		NotAfter:              from.AddDate(0, 0, o.Days).Add(-time.Second),
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		SubjectKeyId:          id,
-		AuthorityKeyId:        id,
-	}
-	c.cert, err = create(template, template, c.key.Public(), c.key)
-	return err
+	template.SerialNumber = serial
+	template.NotBefore = from
+	template.NotAfter = from.AddDate(0, 0, days).Add(-time.Second)
+	template.BasicConstraintsValid = true
+	template.IsCA = true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	template.AuthorityKeyId = template.SubjectKeyId
+	return create(template, template, c.key.Public(), c.key)
 }
 
 // populate writes the folder's files and takes the mark away.
-func (c *CA) populate(key, conf []byte) error {
+func (c *CA) populate(a *authority, key []byte, by string) error {
 	for _, folder := range []string{keyFolder, newCerts} {
 		if err := os.Mkdir(c.path(folder), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
@@ -140,19 +212,29 @@ func (c *CA) populate(key, conf []byte) error {
 		{serialFile, "01\n", 0o644},
 		{crlNumFile, "01\n", 0o644},
 		{indexFile, "", 0o644},
-		{attrFile, "unique_subject = no\n", 0o644},
-		{confFile, string(conf), 0o644},
 		{lockFile, "", 0o600},
-		{chainFile, string(certPEM(c.chain...)), 0o644},
-		{certFile, string(certPEM(c.cert)), 0o644},
+		{chainFile, string(EncodeCertificates(a.chain...)), 0o644},
+		{certFile, string(EncodeCertificates(a.cert)), 0o644},
 	}
 	for _, f := range files {
-		if f.name == chainFile && c.chain == nil {
+		if f.name == chainFile && a.chain == nil {
 			continue
 		}
 		if err := c.write(f.name, []byte(f.content), f.mode); err != nil {
 			return err
 		}
+	}
+	if err := c.writeSettings(a.settings, nil); err != nil {
+		return err
+	}
+	a, err := c.refresh()
+	if err != nil {
+		return err
+	}
+	if err := c.auditOnce("init", "certificate", fingerprint(a.cert), func() error {
+		return c.audit("init", by, map[string]string{"certificate": fingerprint(a.cert), "subject": a.cert.Subject.String()})
+	}); err != nil {
+		return err
 	}
 	return durable.Remove(c.path(initFile))
 }

@@ -9,7 +9,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
+	"mailseal/certmgr/ca/index"
+	"mailseal/internal/audit"
+	"mailseal/internal/durable"
 	"mailseal/internal/pki"
 )
 
@@ -20,6 +25,8 @@ type Issued struct {
 	Key crypto.Signer
 	// Chain goes up from the issuer of Certificate, without a self-signed root.
 	Chain []*x509.Certificate
+	// Warnings are those of the Preview.
+	Warnings []string
 }
 
 // Identity is the certificate with its key and chain, as pki keeps it.
@@ -27,90 +34,202 @@ func (i *Issued) Identity() pki.Identity {
 	return pki.Identity{Certificate: i.Certificate, Key: i.Key, Chain: i.Chain}
 }
 
+// Serial is the certificate's number as the folder writes it.
+func (i *Issued) Serial() string { return index.Serial(i.Certificate.SerialNumber) }
+
 // Issue makes a certificate and records it in the folder. When it returns nil
-// the record is on the disk.
+// the record is on the disk; when it returns an error that is ErrRefused, that
+// is on record.
 func (c *CA) Issue(r Request) (*Issued, error) {
-	o, err := newOrder(c, r)
+	issued, err := c.issue(r)
 	if err != nil {
-		return nil, fmt.Errorf("issue: %w", err)
-	}
-	draft, err := c.draft(o)
-	if err != nil {
-		return nil, fmt.Errorf("issue: %w", err)
-	}
-	lock, err := c.lock()
-	if err != nil {
-		return nil, fmt.Errorf("issue: %w", err)
-	}
-	defer lock.Close()
-	cert, err := c.sign(o, draft)
-	if err != nil {
-		// What can be taken back is taken back now and not by the next writer.
-		return nil, fmt.Errorf("issue: %w", errors.Join(err, c.repair()))
-	}
-	issued := &Issued{Certificate: cert, Key: o.key}
-	for _, above := range c.Chain() {
-		if !bytes.Equal(above.RawIssuer, above.RawSubject) {
-			issued.Chain = append(issued.Chain, above)
-		}
+		return nil, c.refuse("issue", r.By, map[string]string{
+			"profile": r.Profile.String(), "cn": r.Subject.CommonName,
+			"names": strings.Join(append(append([]string{}, r.Emails...), r.Hosts...), " "),
+		}, fmt.Errorf("issue: %w", err))
 	}
 	return issued, nil
 }
 
-// sign makes the real certificate of an order, in the order of writes that
-// the package comment gives. The folder is locked.
-func (c *CA) sign(o *order, draft *x509.Certificate) (*x509.Certificate, error) {
-	if err := c.repair(); err != nil {
+func (c *CA) issue(r Request) (*Issued, error) {
+	if c.key == nil {
+		return nil, ErrNoKey
+	}
+	a, err := c.refresh()
+	if err != nil {
 		return nil, err
 	}
-	if err := c.checkUnique(draft); err != nil {
+	o, err := a.newOrder(r, c.now())
+	if err != nil {
+		return nil, refusal{err}
+	}
+	issued := &Issued{Warnings: o.warnings}
+	if o.public == nil {
+		// It takes long: not while others wait for the lock.
+		if issued.Key, err = GenerateKey(o.kind); err != nil {
+			return nil, err
+		}
+		o.public = issued.Key.Public()
+	}
+	err = c.locked(func(a *authority) error {
+		issued.Certificate, err = c.sign(a, o)
+		issued.Chain = withoutRoot(a.all())
+		return err
+	})
+	return issued, err
+}
+
+func withoutRoot(chain []*x509.Certificate) []*x509.Certificate {
+	var below []*x509.Certificate
+	for _, cert := range chain {
+		if !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+			below = append(below, cert)
+		}
+	}
+	return below
+}
+
+// sign makes the certificate of an order and records it, in the order of
+// writes that the package comment gives. The folder is locked. What fails is
+// taken back: nobody has seen the certificate yet.
+func (c *CA) sign(a *authority, o *order) (*x509.Certificate, error) {
+	serial, err := c.nextSerial(a)
+	if err != nil {
 		return nil, err
 	}
-	if err := c.writeIntent(draft); err != nil {
+	template, err := o.template(a, serial)
+	if err != nil {
 		return nil, err
 	}
-	cert, err := create(o.template, c.cert, o.template.PublicKey, c.key)
+	draft, err := a.draft(template, c.now())
+	if err != nil {
+		return nil, refusal{err}
+	}
+	if err := c.mayRecord(a, draft); err != nil {
+		return nil, err
+	}
+	in := intent{Draft: draft, Details: o.details}
+	if err := c.begin(in); err != nil {
+		return nil, err
+	}
+	cert, err := a.certify(c.key, template, draft)
+	if err == nil {
+		err = c.record(a, cert, in)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.undo(draft))
+	}
+	return cert, c.end()
+}
+
+// mayRecord looks at what would make the folder's files wrong.
+func (c *CA) mayRecord(a *authority, draft *x509.Certificate) error {
+	if err := c.index.Check(); err != nil {
+		return err
+	}
+	if _, err := audit.Last(c.path(auditFile)); err != nil {
+		return err
+	}
+	if exists(c.newCert(draft.SerialNumber, "pem")) {
+		return fmt.Errorf("number %s exists already in %s; %s has to say one that was never used", index.Serial(draft.SerialNumber), newCerts, serialFile)
+	}
+	return c.checkUnique(a, draft)
+}
+
+// checkUnique refuses a second valid certificate for a subject in a folder
+// that wants them unique, as openssl ca does. Those that have ended count as
+// expired first.
+func (c *CA) checkUnique(a *authority, cert *x509.Certificate) error {
+	if !a.settings.UniqueSubject {
+		return nil
+	}
+	wanted, err := index.New(cert)
+	if err != nil {
+		return err
+	}
+	held, err := c.index.Holders(wanted.Subject)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	if err := c.index.MarkExpired(c.now()); err != nil {
+		return err
+	}
+	if held, err = c.index.Holders(wanted.Subject); err != nil || len(held) == 0 {
+		return err
+	}
+	return refusal{fmt.Errorf("%s already has the certificate %s, and %s says unique_subject = yes; revoke that one first",
+		index.Readable(wanted.Subject), held[0], attrFile)}
+}
+
+// certify signs what was linted.
+func (a *authority) certify(key crypto.Signer, template, draft *x509.Certificate) (*x509.Certificate, error) {
+	cert, err := create(template, a.cert, template.PublicKey, key)
 	if err != nil {
 		return nil, err
 	}
 	if err := sameButSignature(cert, draft); err != nil {
 		return nil, err
 	}
-	if err := cert.CheckSignatureFrom(c.cert); err != nil {
-		return nil, err
+	return cert, a.cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
+}
+
+// record makes a signed certificate part of the folder. What stands there
+// already, from before a crash, stays.
+func (c *CA) record(a *authority, cert *x509.Certificate, in intent) error {
+	details, err := in.Details.encode()
+	if err != nil {
+		return err
 	}
-	return cert, c.record(cert)
+	if err := durable.Create(c.newCert(cert.SerialNumber, "json"), details, 0o644); err != nil {
+		return err
+	}
+	// It never replaces another: so no number is used twice even where
+	// index.txt was lost.
+	if err := durable.Create(c.newCert(cert.SerialNumber, "pem"), EncodeCertificates(cert), 0o644); err != nil {
+		return err
+	}
+	if err := c.countSerial(a, cert.SerialNumber); err != nil {
+		return err
+	}
+	e, err := index.New(cert)
+	if err != nil {
+		return err
+	}
+	if err := c.index.Append(e); err != nil {
+		return err
+	}
+	return c.auditIssue(e, in.Details)
 }
 
 // draft makes the certificate with a key that is thrown away, under a CA
 // certificate that differs from ours in that key alone, and looks at what
 // came out as a stranger would. Nothing that the CA has signed can be taken
 // back; this can.
-func (c *CA) draft(o *order) (*x509.Certificate, error) {
+func (a *authority) draft(template *x509.Certificate, now time.Time) (*x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	parent := *c.cert
+	parent := *a.cert
 	parent.PublicKey = nil
 	parent.SignatureAlgorithm = 0
-	parent.ExtraExtensions = c.cert.Extensions
+	parent.ExtraExtensions = a.cert.Extensions
 	issuer, err := create(&parent, &parent, key.Public(), key)
 	if err != nil {
 		return nil, fmt.Errorf("draft: %w", err)
 	}
-	draft, err := create(o.template, issuer, o.template.PublicKey, key)
+	draft, err := create(template, issuer, template.PublicKey, key)
 	if err != nil {
 		return nil, fmt.Errorf("draft: %w", err)
 	}
-	if err := c.lint(draft, o); err != nil {
+	if err := a.lint(draft, template); err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(issuer)
 	_, err = draft.Verify(x509.VerifyOptions{
 		Roots:       roots,
-		CurrentTime: c.now(),
+		CurrentTime: now,
 		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	return draft, err
@@ -122,68 +241,4 @@ func create(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto
 		return nil, err
 	}
 	return x509.ParseCertificate(der)
-}
-
-// lint checks what RFC 5280 section 4 demands of every certificate.
-func (c *CA) lint(cert *x509.Certificate, o *order) error {
-	want := map[string]bool{ // extension: is it critical
-		"2.5.29.14": false, // subject key identifier
-		"2.5.29.15": true,  // key usage
-		"2.5.29.19": true,  // basic constraints
-		"2.5.29.35": false, // authority key identifier
-	}
-	if len(o.template.ExtKeyUsage) > 0 {
-		want["2.5.29.37"] = false
-	}
-	if len(cert.EmailAddresses)+len(cert.DNSNames)+len(cert.IPAddresses) > 0 {
-		want["2.5.29.17"] = false // subject alternative name
-	}
-	for _, e := range cert.Extensions {
-		critical, ok := want[e.Id.String()]
-		if !ok {
-			return fmt.Errorf("lint: extension %v: twice, or not of the profile", e.Id)
-		}
-		if critical != e.Critical {
-			return fmt.Errorf("lint: extension %v: critical %t", e.Id, e.Critical)
-		}
-		delete(want, e.Id.String())
-	}
-	switch {
-	case len(want) > 0:
-		return fmt.Errorf("lint: extensions missing: %v", want)
-	case cert.Version != 3:
-		return fmt.Errorf("lint: version %d", cert.Version)
-	case cert.SerialNumber.Sign() <= 0 || len(cert.SerialNumber.Bytes()) > 20:
-		return fmt.Errorf("lint: serial number %v: want 1 to 20 octets, positive", cert.SerialNumber)
-	case !bytes.Equal(cert.RawIssuer, c.cert.RawSubject):
-		return errors.New("lint: the issuer's name is not the CA's subject, byte for byte")
-	case !bytes.Equal(cert.AuthorityKeyId, c.cert.SubjectKeyId) || len(cert.SubjectKeyId) == 0:
-		return errors.New("lint: key identifiers do not match")
-	case cert.NotAfter.Before(cert.NotBefore):
-		return errors.New("lint: ends before it begins")
-	case cert.NotBefore.Before(c.cert.NotBefore) || cert.NotAfter.After(c.cert.NotAfter):
-		return errors.New("lint: outlives the CA")
-	case !samePublicKey(cert.PublicKey, o.template.PublicKey):
-		return errors.New("lint: another public key")
-	case cert.IsCA != o.template.IsCA || cert.KeyUsage != o.template.KeyUsage:
-		return errors.New("lint: another key usage")
-	}
-	return nil
-}
-
-// sameButSignature makes sure that what was linted is what was signed.
-func sameButSignature(cert, draft *x509.Certificate) error {
-	same := cert.SerialNumber.Cmp(draft.SerialNumber) == 0 &&
-		bytes.Equal(cert.RawSubject, draft.RawSubject) && bytes.Equal(cert.RawIssuer, draft.RawIssuer) &&
-		bytes.Equal(cert.RawSubjectPublicKeyInfo, draft.RawSubjectPublicKeyInfo) &&
-		cert.NotBefore.Equal(draft.NotBefore) && cert.NotAfter.Equal(draft.NotAfter) &&
-		len(cert.Extensions) == len(draft.Extensions)
-	for i := 0; same && i < len(cert.Extensions); i++ {
-		a, b := cert.Extensions[i], draft.Extensions[i]
-		same = a.Id.Equal(b.Id) && a.Critical == b.Critical && bytes.Equal(a.Value, b.Value)
-	}
-	if !same {
-		return errors.New("what was signed is not what was linted")
-	}
-	return nil
 }

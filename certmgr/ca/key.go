@@ -126,10 +126,10 @@ func samePublicKey(a, b crypto.PublicKey) bool {
 	return ok && k.Equal(b)
 }
 
-// encodeKey writes a key as PKCS #8 in PEM, encrypted where there is a
+// EncodeKey writes a private key as PKCS #8 in PEM, encrypted where there is a
 // passphrase: PBES2 with PBKDF2-HMAC-SHA256 and AES-256-CBC (RFC 8018), which
 // OpenSSL 1.1 and later read.
-func encodeKey(key crypto.Signer, passphrase []byte) ([]byte, error) {
+func EncodeKey(key crypto.Signer, passphrase []byte) ([]byte, error) {
 	if len(passphrase) == 0 {
 		der, err := x509.MarshalPKCS8PrivateKey(key)
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mailseal/certmgr/ca/index"
 )
 
 // openssl runs the command, in a folder of its own.
@@ -96,7 +98,7 @@ func verify(t *testing.T, c *CA, i *Issued, purpose string) {
 			continue
 		}
 		file := filepath.Join(dir, strings.TrimPrefix(name, "-")+".pem")
-		writeFile(t, file, string(certPEM(certs...)))
+		writeFile(t, file, string(EncodeCertificates(certs...)))
 		if name != "" {
 			args = append(args, name, file)
 		}
@@ -140,15 +142,15 @@ func TestOpenSSLInTurns(t *testing.T) {
 			verify(t, c, &Issued{Certificate: theirs}, "sslserver")
 
 			again := issue(t, c, requests[Host]).Certificate
-			wantCertificates(t, c, []string{serialHex(ours.SerialNumber), serialHex(theirs.SerialNumber), serialHex(again.SerialNumber)})
+			wantCertificates(t, c, []string{index.Serial(ours.SerialNumber), index.Serial(theirs.SerialNumber), index.Serial(again.SerialNumber)})
 
-			run("-revoke", c.newCert(ours), "-crl_reason", "keyCompromise")
+			run("-revoke", c.newCert(ours.SerialNumber, "pem"), "-crl_reason", "keyCompromise")
 			run("-updatedb")
 			crl := filepath.Join(work, "crl.pem")
 			run("-gencrl", "-out", crl)
 			last := issue(t, c, requests[Gateway]).Certificate
 			wantCertificates(t, c, []string{
-				serialHex(ours.SerialNumber), serialHex(theirs.SerialNumber), serialHex(again.SerialNumber), serialHex(last.SerialNumber),
+				index.Serial(ours.SerialNumber), index.Serial(theirs.SerialNumber), index.Serial(again.SerialNumber), index.Serial(last.SerialNumber),
 			})
 			b, err := os.ReadFile(crl)
 			if err != nil {
@@ -185,7 +187,7 @@ func TestIndexLineIsOpenSSLs(t *testing.T) {
 				t.Fatal(err)
 			}
 			writeFile(t, c.path(indexFile), "")
-			openssl(t, "ca", "-config", c.path(confFile), "-valid", c.newCert(cert))
+			openssl(t, "ca", "-config", c.path(confFile), "-valid", c.newCert(cert.SerialNumber, "pem"))
 			theirs, err := os.ReadFile(c.path(indexFile))
 			if err != nil {
 				t.Fatal(err)

@@ -2,19 +2,32 @@ package ca
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 )
 
 // opensslConf is the configuration with which `openssl ca` works on a folder.
 // The sections that bear the profiles' names serve `openssl ca -extensions`.
-func opensslConf(dir string) ([]byte, error) {
+func opensslConf(dir string, s Settings) ([]byte, error) {
 	if strings.ContainsFunc(dir, unicode.IsControl) {
 		return nil, fmt.Errorf("folder %q: control characters in its name", dir)
 	}
 	// conf(5): these have a meaning inside a value.
 	quoted := strings.NewReplacer(`\`, `\\`, `$`, `\$`, `#`, `\#`, `"`, `\"`, `'`, `\'`, "`", "\\`").Replace(dir)
-	return []byte(strings.Replace(confText, "DIR", quoted, 1)), nil
+	serial, unique, addresses := "", "no", ""
+	if s.Serials == RandomSerials {
+		serial = "rand_serial      = yes\n"
+	}
+	if s.UniqueSubject {
+		unique = "yes"
+	}
+	if s.URL != "" {
+		addresses = "crlDistributionPoints  = URI:" + s.URL + CRLPath + "\n" +
+			"authorityInfoAccess    = caIssuers;URI:" + s.URL + CertPath + ", OCSP;URI:" + s.URL + OCSPPath + "\n"
+	}
+	return []byte(strings.NewReplacer("@DIR@", quoted, "@RAND_SERIAL@", serial, "@UNIQUE@", unique, "@ADDRESSES@", addresses,
+		"@CRL_DAYS@", strconv.Itoa(s.CRLDays), "@DAYS@", strconv.Itoa(s.days(rules[Host]))).Replace(confText)), nil
 }
 
 const confText = `# For the openssl command, as in: openssl ca -config openssl.cnf -extensions host -in host.csr
@@ -24,21 +37,20 @@ const confText = `# For the openssl command, as in: openssl ca -config openssl.c
 default_ca = CA_default
 
 [ CA_default ]
-dir              = DIR
+dir              = @DIR@
 certificate      = $dir/cacert.pem
 private_key      = $dir/private/cakey.pem
 database         = $dir/index.txt
 new_certs_dir    = $dir/newcerts
 serial           = $dir/serial
-rand_serial      = yes
-crlnumber        = $dir/crlnumber
+@RAND_SERIAL@crlnumber        = $dir/crlnumber
 crl              = $dir/crl.pem
 default_md       = default
-default_days     = 397
-default_crl_days = 30
+default_days     = @DAYS@
+default_crl_days = @CRL_DAYS@
 policy           = policy_anything
 preserve         = no
-unique_subject   = no
+unique_subject   = @UNIQUE@
 copy_extensions  = copy
 x509_extensions  = host
 crl_extensions   = crl
@@ -61,34 +73,34 @@ keyUsage               = critical, digitalSignature, keyEncipherment
 extendedKeyUsage       = serverAuth, clientAuth
 subjectKeyIdentifier   = hash
 authorityKeyIdentifier = keyid:always
-
+@ADDRESSES@
 [ user ]
 basicConstraints       = critical, CA:FALSE
 keyUsage               = critical, digitalSignature, nonRepudiation, keyEncipherment
 extendedKeyUsage       = emailProtection
 subjectKeyIdentifier   = hash
 authorityKeyIdentifier = keyid:always
-
+@ADDRESSES@
 [ gateway ]
 basicConstraints       = critical, CA:FALSE
 keyUsage               = critical, digitalSignature, nonRepudiation, keyEncipherment
 extendedKeyUsage       = emailProtection
 subjectKeyIdentifier   = hash
 authorityKeyIdentifier = keyid:always
-
+@ADDRESSES@
 [ client ]
 basicConstraints       = critical, CA:FALSE
 keyUsage               = critical, digitalSignature
 extendedKeyUsage       = clientAuth
 subjectKeyIdentifier   = hash
 authorityKeyIdentifier = keyid:always
-
+@ADDRESSES@
 [ sub-ca ]
 basicConstraints       = critical, CA:TRUE, pathlen:0
 keyUsage               = critical, keyCertSign, cRLSign
 subjectKeyIdentifier   = hash
 authorityKeyIdentifier = keyid:always
-
+@ADDRESSES@
 [ crl ]
 authorityKeyIdentifier = keyid:always
 

@@ -3,223 +3,204 @@ package ca
 import (
 	"crypto"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math/big"
-	"net"
-	"net/netip"
-	"slices"
-	"strings"
 	"time"
+
+	"mailseal/certmgr/ca/index"
 )
 
-// A Request is a certificate as it is asked for.
-type Request struct {
-	Profile Profile
-	// Subject needs a CommonName, or takes the first name below. C, ST, L and
-	// O are the CA's where they are empty.
-	Subject Subject
-	// Emails, Hosts and Addresses are the subject alternative names. A common
-	// name that is one of these is added where the profile has that kind.
-	Emails    []string
-	Hosts     []string
-	Addresses []netip.Addr
-	// Days is how long the certificate is good; 0 is the profile's default,
-	// cut where the CA itself ends.
-	Days int
-	// PublicKey is that of a certificate request. Without one, a key of the
-	// kind Key is made.
-	PublicKey crypto.PublicKey
-	Key       KeyKind
-}
-
-// An order is a Request that was found good, complete but for the signature.
+// An order is a Request that was found good: all of the certificate but key,
+// serial number and signature.
 type order struct {
-	template *x509.Certificate
-	key      crypto.Signer // nil where the request brought a public key
+	rule      rule
+	name      []byte // the subject, DER
+	subject   string // the subject, readable
+	names     *sans
+	from, to  time.Time
+	permitted permitted
+	public    crypto.PublicKey // nil where a key has to be made
+	kind      KeyKind
+	details   Details
+	warnings  []string
 }
 
-// backdate lets peers whose clocks are slow take a new certificate.
+// backdate lets peers whose clocks are slow take a new certificate or list.
 const backdate = time.Hour
 
-func newOrder(c *CA, r Request) (*order, error) {
+// newOrder checks a request.
+func (a *authority) newOrder(r Request, now time.Time) (*order, error) {
 	p, ok := rules[r.Profile]
 	if !ok {
 		return nil, errors.New("no profile")
 	}
-	if p.isCA && c.cert.MaxPathLenZero {
+	if p.isCA && a.cert.MaxPathLenZero {
 		return nil, errors.New("this CA's own certificate allows no CA below it")
 	}
-	sans, err := p.parseNames(r)
-	if err != nil {
+	if err := checkMemo(r.Memo); err != nil {
 		return nil, err
 	}
-	if r.Subject.CommonName == "" && len(sans.all) > 0 {
-		r.Subject.CommonName = sans.all[0]
-	}
-	name, err := r.Subject.or(c.cert.Subject).encode()
-	if err != nil {
-		return nil, err
-	}
-	from, to, err := c.validity(p, r.Days)
-	if err != nil {
-		return nil, err
-	}
-	serial, err := randomSerial(c.rand)
-	if err != nil {
-		return nil, err
-	}
-	o := &order{}
-	if r.PublicKey == nil {
-		if o.key, err = GenerateKey(r.Key); err != nil {
+	if r.CSR != nil {
+		if err := r.takeCSR(p); err != nil {
 			return nil, err
 		}
-		r.PublicKey = o.key.Public()
 	}
-	if err := checkPublicKey(r.PublicKey); err != nil {
+	o := &order{rule: p, public: r.PublicKey, kind: r.Key}
+	if err := o.setNames(a, r); err != nil {
 		return nil, err
 	}
-	id, err := keyID(r.PublicKey)
+	var err error
+	if o.permitted, err = parsePermitted(r.PermitDNS, r.PermitEmail); err != nil {
+		return nil, err
+	}
+	if !o.permitted.none() && !p.isCA {
+		return nil, fmt.Errorf("permitted names: a %s certificate has none", p.name)
+	}
+	if o.from, o.to, err = a.validity(p, r.Days, now); err != nil {
+		return nil, err
+	}
+	if o.public != nil {
+		err = checkPublicKey(o.public)
+	} else if r.Key < 0 || int(r.Key) >= len(keyKinds) {
+		err = fmt.Errorf("there is no %v", r.Key)
+	}
 	if err != nil {
 		return nil, err
 	}
-	o.template = &x509.Certificate{
-		SerialNumber:          serial,
-		RawSubject:            name,
-		PublicKey:             r.PublicKey,
-		NotBefore:             from,
-		NotAfter:              to,
-		KeyUsage:              p.keyUsage(r.PublicKey),
-		ExtKeyUsage:           p.usage,
-		BasicConstraintsValid: true,
-		IsCA:                  p.isCA,
-		MaxPathLenZero:        p.isCA,
-		SubjectKeyId:          id,
-		AuthorityKeyId:        c.cert.SubjectKeyId,
-		EmailAddresses:        sans.emails,
-		DNSNames:              sans.hosts,
-		IPAddresses:           sans.addresses,
+	if days := a.settings.days(p); r.Days == 0 && o.to.Before(o.from.AddDate(0, 0, days).Add(-time.Second)) {
+		o.warnings = append(o.warnings, fmt.Sprintf("it ends with the CA itself, before its %d days are over; renew the CA", days))
 	}
+	o.details = Details{Profile: p.name, Names: o.names.all, Memo: r.Memo, By: r.By, Renews: r.renews}
 	return o, nil
 }
 
-// sans are a certificate's subject alternative names.
-type sans struct {
-	emails    []string
-	hosts     []string
-	addresses []net.IP
-	all       []string // in the order in which they were asked for
+// setNames makes subject and alternative names, within the CA's constraints.
+func (o *order) setNames(a *authority, r Request) error {
+	if err := r.Authority.apply(o.rule, &r); err != nil {
+		return err
+	}
+	var err error
+	if o.names, err = o.rule.parseNames(r); err != nil {
+		return err
+	}
+	if r.Subject.CommonName == "" && len(o.names.all) > 0 {
+		r.Subject.CommonName = o.names.all[0]
+	}
+	if o.name = r.rawSubject; o.name == nil {
+		r.Subject = r.Subject.or(a.cert.Subject)
+		if o.name, err = r.Subject.encode(); err != nil {
+			return err
+		}
+	}
+	line, err := index.Oneline(o.name)
+	if err != nil {
+		return err
+	}
+	o.subject = index.Readable(line)
+	for _, p := range r.Subject.Placeholders() {
+		o.warnings = append(o.warnings, p+": a placeholder; give the real one")
+	}
+	return a.checkConstraints(o.names, r.Subject)
 }
 
-// parseNames checks the names of a request against what its profile may have.
-func (p rule) parseNames(r Request) (*sans, error) {
-	s := &sans{}
-	if r.Subject.CommonName != "" {
-		if err := s.addCommonName(p, r.Subject.CommonName); err != nil {
-			return nil, err
-		}
+// template is the certificate but for its signature.
+func (o *order) template(a *authority, serial *big.Int) (*x509.Certificate, error) {
+	id, err := keyID(o.public)
+	if err != nil {
+		return nil, err
 	}
-	for _, e := range r.Emails {
-		email, err := parseEmail(e)
-		if err != nil {
-			return nil, err
-		}
-		s.add(&s.emails, email)
+	t := &x509.Certificate{
+		SerialNumber:          serial,
+		RawSubject:            o.name,
+		PublicKey:             o.public,
+		NotBefore:             o.from,
+		NotAfter:              o.to,
+		KeyUsage:              o.rule.keyUsage(o.public),
+		ExtKeyUsage:           o.rule.usage,
+		BasicConstraintsValid: true,
+		IsCA:                  o.rule.isCA,
+		MaxPathLenZero:        o.rule.isCA,
+		SubjectKeyId:          id,
+		AuthorityKeyId:        a.keyID,
+		EmailAddresses:        o.names.emails,
+		DNSNames:              o.names.hosts,
+		IPAddresses:           o.names.addresses,
 	}
-	for _, h := range r.Hosts {
-		host, err := parseHost(h)
-		if err != nil {
-			return nil, err
-		}
-		s.add(&s.hosts, host)
+	o.permitted.apply(t)
+	if url := a.settings.URL; url != "" {
+		t.CRLDistributionPoints = []string{url + CRLPath}
+		t.IssuingCertificateURL = []string{url + CertPath}
+		t.OCSPServer = []string{url + OCSPPath}
 	}
-	for _, a := range r.Addresses {
-		if !a.IsValid() || a.Zone() != "" {
-			return nil, fmt.Errorf("address %q: want an IP address without a zone", a)
-		}
-		s.addAddress(a)
-	}
-	switch {
-	case len(s.emails) > 0 && !p.names.emails:
-		return nil, fmt.Errorf("e-mail address %q: a %s certificate has none", s.emails[0], p.name)
-	case len(s.hosts) > 0 && !p.names.hosts:
-		return nil, fmt.Errorf("host name %q: a %s certificate has none", s.hosts[0], p.name)
-	case len(s.addresses) > 0 && !p.names.addresses:
-		return nil, fmt.Errorf("address %v: a %s certificate has none", s.addresses[0], p.name)
-	case len(s.all) == 0 && p.named:
-		return nil, fmt.Errorf("no name that a %s certificate could be for: want %s", p.name, p.names)
-	}
-	return s, nil
-}
-
-// addCommonName adds a common name that is a name of a kind the profile has:
-// programs look at the SAN alone.
-func (s *sans) addCommonName(p rule, cn string) error {
-	if email, err := parseEmail(cn); err == nil && p.names.emails {
-		s.add(&s.emails, email)
-		return nil
-	}
-	if a, err := netip.ParseAddr(cn); err == nil && p.names.addresses && a.Zone() == "" {
-		s.addAddress(a)
-		return nil
-	}
-	host, err := parseHost(cn)
-	if p.hostCN {
-		if err != nil {
-			return fmt.Errorf("common name %q: a %s certificate's is a host name or an address", cn, p.name)
-		}
-		s.add(&s.hosts, host)
-	} else if err == nil && p.names.hosts && strings.Contains(cn, ".") {
-		s.add(&s.hosts, host)
-	}
-	return nil
-}
-
-func (s *sans) add(to *[]string, name string) {
-	if !slices.Contains(*to, name) {
-		*to = append(*to, name)
-		s.all = append(s.all, name)
-	}
-}
-
-func (s *sans) addAddress(a netip.Addr) {
-	a = a.Unmap()
-	if !slices.Contains(s.all, a.String()) {
-		s.addresses = append(s.addresses, a.AsSlice())
-		s.all = append(s.all, a.String())
-	}
+	return t, nil
 }
 
 // validity is from when to when a certificate is good. Both instants belong
 // to it (RFC 5280 section 4.1.2.5).
-func (c *CA) validity(p rule, days int) (from, to time.Time, err error) {
-	now := c.now().UTC().Truncate(time.Second)
-	if now.Before(c.cert.NotBefore) {
-		return from, to, fmt.Errorf("the clock says %s, the CA begins at %s; set the clock", now.Format(time.RFC3339), c.cert.NotBefore.Format(time.RFC3339))
-	}
-	if now.After(c.cert.NotAfter) {
-		return from, to, fmt.Errorf("the CA ended at %s; renew it", c.cert.NotAfter.Format(time.RFC3339))
+func (a *authority) validity(p rule, days int, now time.Time) (from, to time.Time, err error) {
+	now = now.UTC().Truncate(time.Second)
+	if err := a.checkClock(now); err != nil {
+		return from, to, err
 	}
 	if days < 0 || days > p.maxDays {
 		return from, to, fmt.Errorf("days %d: want 1 to %d in a %s certificate", days, p.maxDays, p.name)
 	}
-	if from = now.Add(-backdate); from.Before(c.cert.NotBefore) {
-		from = c.cert.NotBefore
+	if from = now.Add(-backdate); from.Before(a.cert.NotBefore) {
+		from = a.cert.NotBefore
 	}
 	asked := days
 	if asked == 0 {
-		asked = p.days
+		asked = a.settings.days(p)
 	}
 	to = from.AddDate(0, 0, asked).Add(-time.Second)
-	if to.After(c.cert.NotAfter) {
+	if to.After(a.cert.NotAfter) {
 		if days != 0 {
-			return from, to, fmt.Errorf("days %d: the CA itself ends at %s", days, c.cert.NotAfter.Format(time.RFC3339))
+			return from, to, fmt.Errorf("days %d: the CA itself ends at %s", days, a.cert.NotAfter.Format(time.RFC3339))
 		}
-		to = c.cert.NotAfter
+		to = a.cert.NotAfter
 	}
 	return from, to, nil
+}
+
+// checkClock refuses to sign at a time when the CA is not good.
+func (a *authority) checkClock(now time.Time) error {
+	if now.Before(a.cert.NotBefore) {
+		return fmt.Errorf("the clock says %s, the CA begins at %s; set the clock", now.UTC().Format(time.RFC3339), a.cert.NotBefore.Format(time.RFC3339))
+	}
+	if now.After(a.cert.NotAfter) {
+		return fmt.Errorf("the CA ended at %s; renew it", a.cert.NotAfter.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// nextSerial is the number of the next certificate. The folder is locked.
+func (c *CA) nextSerial(a *authority) (*big.Int, error) {
+	if a.settings.Serials == RandomSerials {
+		return randomSerial(c.rand)
+	}
+	n, err := c.readNumber(serialFile)
+	if err != nil {
+		return nil, err
+	}
+	if n.Sign() == 0 {
+		return nil, fmt.Errorf("%s: want a number from 01 on", c.path(serialFile))
+	}
+	return n, nil
+}
+
+// countSerial makes serial say what follows a number that was used. Numbers
+// that are drawn have no part in it.
+func (c *CA) countSerial(a *authority, used *big.Int) error {
+	if a.settings.Serials == RandomSerials {
+		return nil
+	}
+	n, err := c.readNumber(serialFile)
+	if err != nil || n.Cmp(used) > 0 {
+		return err
+	}
+	return c.writeNumber(serialFile, n.Add(used, big.NewInt(1)))
 }
 
 // randomSerial is 128 random bits, so that nobody foresees what a certificate
@@ -235,14 +216,4 @@ func randomSerial(random io.Reader) (*big.Int, error) {
 			return new(big.Int).SetBytes(b[:]), nil
 		}
 	}
-}
-
-// serialHex writes a serial as the folder has it: capital hexadecimal digits,
-// an even number of them.
-func serialHex(serial *big.Int) string {
-	b := serial.Bytes()
-	if len(b) == 0 {
-		b = []byte{0}
-	}
-	return strings.ToUpper(hex.EncodeToString(b))
 }

@@ -34,12 +34,13 @@ type rule struct {
 	usage   []x509.ExtKeyUsage
 	// sign is the key usage of every key; encrypt says that keys which can
 	// have theirs too.
-	sign    x509.KeyUsage
-	encrypt bool
-	names   names // those that may stand in the SAN
-	named   bool  // one must
-	hostCN  bool  // the common name is a host name or an address
-	isCA    bool
+	sign      x509.KeyUsage
+	encrypt   bool
+	names     names // those that may stand in the SAN
+	named     bool  // one must
+	hostCN    bool  // the common name is a host name or an address
+	authority bool  // it may have a name of RFC 3183
+	isCA      bool
 }
 
 // names are the kinds of subject alternative names.
@@ -66,7 +67,7 @@ var rules = map[Profile]rule{
 	User: {name: "user", days: 730, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
 		sign: signAndCommit, encrypt: true, names: names{emails: true}, named: true},
 	Gateway: {name: "gateway", days: 730, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
-		sign: signAndCommit, encrypt: true, names: names{emails: true, hosts: true}, named: true},
+		sign: signAndCommit, encrypt: true, names: names{emails: true, hosts: true}, named: true, authority: true},
 	Host: {name: "host", days: 397, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		sign: x509.KeyUsageDigitalSignature, encrypt: true, names: names{hosts: true, addresses: true}, named: true, hostCN: true},
 	Client: {name: "client", days: 730, maxDays: 825, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},

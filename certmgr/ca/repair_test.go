@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"mailseal/certmgr/ca/index"
 )
 
 // weakKey is a public key of 1024 bits, which crypto/rsa no longer makes.
@@ -29,45 +32,45 @@ func TestRepair(t *testing.T) {
 	tests := []struct {
 		name string
 		// leave makes of a folder with a whole certificate what a crash leaves.
-		leave func(t *testing.T, c *CA, cert, index string)
+		leave func(t *testing.T, c *CA, cert, lines string)
 		kept  bool // the certificate is in the folder afterwards
 	}{
-		{"before the signature", func(t *testing.T, c *CA, cert, index string) {
+		{"before the signature", func(t *testing.T, c *CA, cert, lines string) {
 			os.Remove(cert)
 			writeFile(t, c.path(indexFile), "")
 		}, false},
-		{"in the certificate's file", func(t *testing.T, c *CA, cert, index string) {
+		{"in the certificate's file", func(t *testing.T, c *CA, cert, lines string) {
 			os.Remove(cert)
 			writeFile(t, c.path(indexFile), "")
 			writeFile(t, filepath.Join(c.path(newCerts), "."+filepath.Base(cert)+".123.tmp"), "half")
 		}, false},
-		{"before the index", func(t *testing.T, c *CA, cert, index string) {
+		{"before the index", func(t *testing.T, c *CA, cert, lines string) {
 			writeFile(t, c.path(indexFile), "")
 		}, true},
-		{"in the index", func(t *testing.T, c *CA, cert, index string) {
-			writeFile(t, c.path(indexFile), index[:len(index)/2])
+		{"in the index", func(t *testing.T, c *CA, cert, lines string) {
+			writeFile(t, c.path(indexFile), lines[:len(lines)/2])
 		}, true},
-		{"before the newline", func(t *testing.T, c *CA, cert, index string) {
-			writeFile(t, c.path(indexFile), strings.TrimSuffix(index, "\n"))
+		{"before the newline", func(t *testing.T, c *CA, cert, lines string) {
+			writeFile(t, c.path(indexFile), strings.TrimSuffix(lines, "\n"))
 		}, true},
-		{"before the intent went", func(t *testing.T, c *CA, cert, index string) {}, true},
+		{"before the intent went", func(t *testing.T, c *CA, cert, lines string) {}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCA(t)
 			first := issue(t, c, alice).Certificate
-			index, err := os.ReadFile(c.path(indexFile))
+			lines, err := os.ReadFile(c.path(indexFile))
 			if err != nil {
 				t.Fatal(err)
 			}
-			tt.leave(t, c, c.newCert(first), string(index))
-			if err := c.writeIntent(first); err != nil {
+			tt.leave(t, c, c.newCert(first.SerialNumber, "pem"), string(lines))
+			if err := c.begin(intent{Draft: first}); err != nil {
 				t.Fatal(err)
 			}
 			second := issue(t, c, alice).Certificate
-			want := []string{serialHex(second.SerialNumber)}
+			want := []string{index.Serial(second.SerialNumber)}
 			if tt.kept {
-				want = []string{serialHex(first.SerialNumber), want[0]}
+				want = []string{index.Serial(first.SerialNumber), want[0]}
 			}
 			wantCertificates(t, c, want)
 		})
@@ -77,7 +80,7 @@ func TestRepair(t *testing.T) {
 func TestRepairLeavesAloneWhatItDoesNotKnow(t *testing.T) {
 	c := newCA(t)
 	first := issue(t, c, alice).Certificate
-	if err := c.writeIntent(first); err != nil {
+	if err := c.begin(intent{Draft: first}); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, c.path(indexFile), "V\tsomebody's work")
@@ -86,7 +89,7 @@ func TestRepairLeavesAloneWhatItDoesNotKnow(t *testing.T) {
 	}
 	wantFile(t, c, indexFile, "V\tsomebody's work")
 	writeFile(t, c.path(intentFile), "rubbish")
-	if _, err := c.Issue(alice); err == nil || !strings.Contains(err.Error(), "not a draft") {
+	if _, err := c.Issue(alice); err == nil || !strings.Contains(err.Error(), "not an intent") {
 		t.Errorf("Issue: %v", err)
 	}
 }
@@ -100,8 +103,8 @@ func TestSerialIsNeverUsedTwice(t *testing.T) {
 	if _, err := c.Issue(Request{Profile: Host, Subject: Subject{CommonName: "mx.example"}, Key: P256}); err == nil || !strings.Contains(err.Error(), "exists") {
 		t.Errorf("Issue: %v", err)
 	}
-	b, err := os.ReadFile(c.newCert(first))
-	if err != nil || !bytes.Equal(b, certPEM(first)) {
+	b, err := os.ReadFile(c.newCert(first.SerialNumber, "pem"))
+	if err != nil || !bytes.Equal(b, EncodeCertificates(first)) {
 		t.Errorf("the first certificate was replaced, %v", err)
 	}
 	wantFile(t, c, indexFile, "")
@@ -159,7 +162,7 @@ func write(t *testing.T, dir string, n int, w io.Writer) {
 			t.Error(err)
 			return
 		}
-		fmt.Fprintf(w, "issued %s\n", serialHex(issued.Certificate.SerialNumber))
+		fmt.Fprintf(w, "issued %s\n", index.Serial(issued.Certificate.SerialNumber))
 	}
 }
 
@@ -197,10 +200,10 @@ func TestKilledWriter(t *testing.T) {
 		cmd.Wait()
 	}
 	issue(t, c, alice)
-	var index []string
-	if err := c.eachEntry(func(e entry) error {
-		delete(said, e.serial)
-		index = append(index, e.serial)
+	var serials []string
+	if err := c.index.Each(func(e index.Entry) error {
+		delete(said, e.Serial)
+		serials = append(serials, e.Serial)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -208,7 +211,7 @@ func TestKilledWriter(t *testing.T) {
 	if len(said) > 0 {
 		t.Errorf("lost: %v", said)
 	}
-	wantCertificates(t, c, index)
+	wantCertificates(t, c, serials)
 }
 
 func TestTwoWriters(t *testing.T) {
@@ -224,15 +227,15 @@ func TestTwoWriters(t *testing.T) {
 	}
 	writers.Wait()
 	entries, err := os.ReadDir(c.path(newCerts))
-	if err != nil || len(entries) != 40 {
-		t.Fatalf("%d certificates, %v; want 40", len(entries), err)
+	if err != nil || len(entries) != 2*40 {
+		t.Fatalf("%d files, %v; want 80", len(entries), err)
 	}
 	seen := map[string]bool{}
-	if err := c.eachEntry(func(e entry) error { seen[e.serial] = true; return nil }); err != nil {
+	if err := c.index.Each(func(e index.Entry) error { seen[e.Serial] = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if !seen[strings.TrimSuffix(e.Name(), ".pem")] {
+		if !seen[strings.TrimSuffix(strings.TrimSuffix(e.Name(), ".pem"), ".json")] {
 			t.Errorf("%s is not in the index", e.Name())
 		}
 	}
@@ -243,15 +246,15 @@ func TestTwoWriters(t *testing.T) {
 func wantCertificates(t *testing.T, c *CA, serials []string) {
 	t.Helper()
 	var got []string
-	if err := c.eachEntry(func(e entry) error { got = append(got, e.serial); return nil }); err != nil {
+	if err := c.index.Each(func(e index.Entry) error { got = append(got, e.Serial); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if fmt.Sprint(got) != fmt.Sprint(serials) {
 		t.Errorf("index has %v, want %v", got, serials)
 	}
-	entries, err := os.ReadDir(c.path(newCerts))
-	if err != nil || len(entries) != len(serials) {
-		t.Errorf("newcerts has %v, %v; want %v", entries, err, serials)
+	names, err := readNames(c.path(newCerts))
+	if err != nil || len(slices.DeleteFunc(names, func(n string) bool { return strings.HasSuffix(n, ".json") })) != len(serials) {
+		t.Errorf("newcerts has %v, %v; want %v", names, err, serials)
 	}
 	for _, s := range serials {
 		if _, err := os.Stat(filepath.Join(c.path(newCerts), s+".pem")); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,27 +26,18 @@ type Subject struct {
 // the upper bounds of RFC 5280 appendix A.
 var attributes = []struct {
 	name  string
-	short string // as openssl writes it
 	oid   asn1.ObjectIdentifier
 	tag   int
 	max   int
 	field func(*Subject) *string
 }{
-	{"country", "C", asn1.ObjectIdentifier{2, 5, 4, 6}, asn1.TagPrintableString, 2, func(s *Subject) *string { return &s.Country }},
-	{"state", "ST", asn1.ObjectIdentifier{2, 5, 4, 8}, asn1.TagUTF8String, 128, func(s *Subject) *string { return &s.State }},
-	{"locality", "L", asn1.ObjectIdentifier{2, 5, 4, 7}, asn1.TagUTF8String, 128, func(s *Subject) *string { return &s.Locality }},
-	{"organization", "O", asn1.ObjectIdentifier{2, 5, 4, 10}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.Organization }},
-	{"organizational unit", "OU", asn1.ObjectIdentifier{2, 5, 4, 11}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.OrganizationalUnit }},
-	{"common name", "CN", asn1.ObjectIdentifier{2, 5, 4, 3}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.CommonName }},
-	{"e-mail address", "emailAddress", asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, asn1.TagIA5String, 255, func(s *Subject) *string { return &s.Email }},
-}
-
-// otherNames are the attributes that index.txt abbreviates besides.
-var otherNames = map[string]string{
-	"2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.9": "street", "2.5.4.12": "title", "2.5.4.13": "description",
-	"2.5.4.17": "postalCode", "2.5.4.41": "name", "2.5.4.42": "GN", "2.5.4.43": "initials", "2.5.4.44": "generationQualifier",
-	"2.5.4.46": "dnQualifier", "2.5.4.65": "pseudonym", "2.5.4.97": "organizationIdentifier",
-	"0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC",
+	{"country", asn1.ObjectIdentifier{2, 5, 4, 6}, asn1.TagPrintableString, 2, func(s *Subject) *string { return &s.Country }},
+	{"state", asn1.ObjectIdentifier{2, 5, 4, 8}, asn1.TagUTF8String, 128, func(s *Subject) *string { return &s.State }},
+	{"locality", asn1.ObjectIdentifier{2, 5, 4, 7}, asn1.TagUTF8String, 128, func(s *Subject) *string { return &s.Locality }},
+	{"organization", asn1.ObjectIdentifier{2, 5, 4, 10}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.Organization }},
+	{"organizational unit", asn1.ObjectIdentifier{2, 5, 4, 11}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.OrganizationalUnit }},
+	{"common name", asn1.ObjectIdentifier{2, 5, 4, 3}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.CommonName }},
+	{"e-mail address", asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, asn1.TagIA5String, 255, func(s *Subject) *string { return &s.Email }},
 }
 
 // check finds fields that cannot stand in a certificate.
@@ -111,57 +103,111 @@ func (s Subject) or(ca pkix.Name) Subject {
 	return s
 }
 
-// oneline writes a name as index.txt has it (X509_NAME_oneline of OpenSSL 3):
-// bytes outside printable ASCII as \xHH, a backslash before / and +, and
-// the backslash itself as it is, so that the form is for reading only.
-func oneline(name []byte) (string, error) {
-	var rdns []asn1.RawValue
-	if rest, err := asn1.Unmarshal(name, &rdns); err != nil || len(rest) > 0 {
-		return "", fmt.Errorf("not a distinguished name: %v", err)
-	}
-	var b strings.Builder
-	for _, rdn := range rdns {
-		sep := byte('/')
-		for rest := rdn.Bytes; len(rest) > 0; sep = '+' {
-			var attribute struct {
-				Type  asn1.ObjectIdentifier
-				Value asn1.RawValue
-			}
-			var err error
-			if rest, err = asn1.Unmarshal(rest, &attribute); err != nil {
-				return "", fmt.Errorf("not a distinguished name: %w", err)
-			}
-			b.WriteByte(sep)
-			b.WriteString(shortName(attribute.Type))
-			b.WriteByte('=')
-			writeValue(&b, attribute.Value.Bytes)
-		}
-	}
-	return b.String(), nil
-}
+// placeholders are what templates have where a name should stand: FreeBSD's
+// sendmail script, openssl req, distributions' openssl.cnf.
+var placeholders = []string{"XX", "Some-State", "Some-City", "Some-Org", "Internet Widgits Pty Ltd", "Default City",
+	"Default Company Ltd", "Default Organization", "SomeState", "SomeCity", "SomeOrganization", "SomeOrganizationalUnit", "MyCompany", "localhost.localdomain", "amnesiac"}
 
-func shortName(oid asn1.ObjectIdentifier) string {
+// Placeholders names the fields that nobody has filled in, as "organization
+// Some-org".
+func (s Subject) Placeholders() []string {
+	var found []string
 	for _, a := range attributes {
-		if a.oid.Equal(oid) {
-			return a.short
+		v := *a.field(&s)
+		if slices.ContainsFunc(placeholders, func(p string) bool { return strings.EqualFold(p, v) }) {
+			found = append(found, a.name+" "+v)
 		}
 	}
-	if short, ok := otherNames[oid.String()]; ok {
-		return short
-	}
-	return oid.String()
+	return found
 }
 
-func writeValue(b *strings.Builder, value []byte) {
-	for _, c := range value {
-		switch {
-		case c < ' ' || c > '~':
-			fmt.Fprintf(b, "\\x%02X", c)
-		case c == '/' || c == '+':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		default:
-			b.WriteByte(c)
+// SubjectOf is a name in our fields. What else stands in it is left out, and
+// the first of several values is taken.
+func SubjectOf(n pkix.Name) Subject {
+	var s Subject
+	for _, value := range n.Names {
+		for _, a := range attributes {
+			field := a.field(&s)
+			if text, ok := value.Value.(string); ok && a.oid.Equal(value.Type) && *field == "" {
+				*field = text
+			}
 		}
 	}
+	return s
+}
+
+// ParseSubject reads a name as people write it, "/C=JP/O=MyCorp/CN=Private CA".
+// A backslash stands before a / that is part of a value.
+func ParseSubject(text string) (Subject, error) {
+	var s Subject
+	if text == "" {
+		return s, nil
+	}
+	if text[0] != '/' {
+		return s, fmt.Errorf("subject %q: want /C=JP/O=MyCorp/CN=NAME", text)
+	}
+	for _, part := range splitSubject(text[1:]) {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok {
+			return s, fmt.Errorf("subject %q: %q: want KEY=VALUE", text, part)
+		}
+		field := fieldOf(&s, key)
+		if field == nil {
+			return s, fmt.Errorf("subject %q: %q: want C, ST, L, O, OU, CN or emailAddress", text, key)
+		}
+		if *field != "" {
+			return s, fmt.Errorf("subject %q: %s stands there twice", text, key)
+		}
+		*field = value
+	}
+	return s, nil
+}
+
+func fieldOf(s *Subject, key string) *string {
+	switch strings.ToUpper(key) {
+	case "C":
+		return &s.Country
+	case "ST", "S":
+		return &s.State
+	case "L":
+		return &s.Locality
+	case "O":
+		return &s.Organization
+	case "OU":
+		return &s.OrganizationalUnit
+	case "CN":
+		return &s.CommonName
+	case "EMAILADDRESS", "EMAIL", "E":
+		return &s.Email
+	}
+	return nil
+}
+
+func splitSubject(text string) []string {
+	var parts []string
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && i+1 < len(text) && (text[i+1] == '/' || text[i+1] == '\\'):
+			i++
+			b.WriteByte(text[i])
+		case text[i] == '/':
+			parts = append(parts, b.String())
+			b.Reset()
+		default:
+			b.WriteByte(text[i])
+		}
+	}
+	return append(parts, b.String())
+}
+
+// checkMemo bounds what people write.
+func checkMemo(s string) error {
+	if len(s) > maxMemo || !utf8.ValidString(s) {
+		return fmt.Errorf("memo of %d bytes: want UTF-8, up to %d", len(s), maxMemo)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }) {
+		return fmt.Errorf("memo %q: characters that cannot be seen", s)
+	}
+	return nil
 }
