@@ -1,22 +1,20 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"runtime"
 
-	"mailseal/internal/certfile"
 	"mailseal/internal/config"
 	"mailseal/internal/gateway"
 	"mailseal/internal/keystore"
 	"mailseal/internal/pki"
 	"mailseal/internal/policy"
 	"mailseal/internal/spool"
-	"mailseal/internal/trust"
 	"mailseal/internal/trust/revocation"
+	"mailseal/internal/trust/source"
 	"mailseal/internal/verdict"
 	"mailseal/smime"
 )
@@ -40,7 +38,8 @@ func loadConfig(name string) (*config.Config, error) {
 type parts struct {
 	conf       *config.Config
 	identities []pki.Identity
-	anchors    []*x509.Certificate
+	trust      *source.Watcher
+	holdings   []source.Holding // of trust, as it was opened
 	signers    *verdict.Mapping
 	// exposed are key files that others than their owner may read: commands
 	// warn of them, the daemon refuses them.
@@ -74,16 +73,10 @@ func collect(c *config.Config) (*parts, error) {
 			}
 		}
 	}
-	for i, name := range c.SMIME.Trust {
-		cs, err := certfile.Read(name)
-		if errors.Is(err, fs.ErrNotExist) && !c.IsSet("smime.trust") {
-			continue
-		}
-		if err != nil {
-			errs = append(errs, c.At("smime.trust", err, i))
-		}
-		p.anchors = append(p.anchors, cs...)
-	}
+	var wrong []error
+	p.trust, wrong = openTrust(c)
+	p.holdings = p.trust.Holdings()
+	errs = append(errs, wrong...)
 	if name := c.SMIME.Signers; name != "" {
 		if p.signers, err = verdict.LoadMapping(name); err != nil {
 			errs = append(errs, c.At("smime.signers", err))
@@ -133,7 +126,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 			Sign:          c.SMIME.Sign,
 		},
 		Identities:     keystore.NewIdentities(p.identities),
-		Anchors:        trust.New(trust.Sources{Mail: p.anchors}, trust.Options{Fetch: p.fetch}),
+		Anchors:        p.trust,
 		Verify:         p.verifySettings(),
 		Spool:          store,
 		Sign:           smime.SignOptions{Format: format, Digest: c.SMIME.Digest, PSS: c.SMIME.PSS, Protect: c.SMIME.HeaderProtection},

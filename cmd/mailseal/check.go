@@ -64,7 +64,7 @@ func runCheck(name string, f *milterFlags, asJSON bool, env Env) error {
 
 // check builds from a configuration. The summary is there with an error too.
 func check(name string, f *milterFlags, now time.Time) (*summary, error) {
-	s := &summary{File: name, Errors: []remark{}, Warnings: []remark{}, Identities: []identityReport{}, Anchors: []anchorReport{}}
+	s := &summary{File: name, Errors: []remark{}, Warnings: []remark{}, Identities: []identityReport{}, trustReport: trustReport{Anchors: []anchorReport{}}}
 	c, err := loadConfig(name)
 	if err != nil {
 		s.fault(err)
@@ -85,7 +85,7 @@ func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 	errs = append(errs, checkBefore(c), checkGroup(c, "milter.socket_group", c.Milter.SocketGroup), checkGroup(c, "metrics.socket_group", c.Metrics.SocketGroup))
 	if err == nil {
 		s.describe(p)
-		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnAnchors(p, now), warnFolders(c), warnPeers(c)) {
+		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnTrust(p, now), warnFolders(c), warnPeers(c)) {
 			s.warn(w)
 		}
 		if _, gerr := p.gateway(os.TempDir(), nil); gerr != nil {

@@ -18,6 +18,7 @@ import (
 	"mailseal/internal/fetch"
 	"mailseal/internal/maillog"
 	"mailseal/internal/metrics"
+	"mailseal/internal/trust/source"
 	"mailseal/milter"
 )
 
@@ -58,6 +59,10 @@ type daemon struct {
 	signers int
 	// fetcher outlives configurations, with what it has got.
 	fetcher *fetch.Fetcher
+	// trust is what following begins with. Both are of the configuration in use:
+	// they belong to run, and then to reload and stop.
+	trust     *source.Watcher
+	following follower
 
 	counting *counting
 }
@@ -69,7 +74,7 @@ func newDaemon(f milterFlags, env Env) (_ *daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d.conf, d.signers = p.conf, len(p.identities)
+	d.conf, d.signers, d.trust = p.conf, len(p.identities), p.trust
 	if err := d.openLog(env); err != nil {
 		return nil, err
 	}
@@ -234,6 +239,7 @@ func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
 		})
 	}
 	d.serveMetrics(g)
+	d.following = follow(d.trust, d.log)
 	g.Go(func() error {
 		for {
 			select {
@@ -267,6 +273,7 @@ func (d *daemon) stop() error {
 		})
 	}
 	ending.Wait()
+	d.following.stop()
 	d.fetcher.Close()
 	d.stopMetrics()
 	d.log.Info("stopped", "messages", d.server.Stats().Messages)
@@ -291,6 +298,8 @@ func (d *daemon) reload() {
 			if d.before != nil {
 				d.before.SetHandler(handler.Before())
 			}
+			d.following.stop()
+			d.following = follow(p.trust, d.log)
 		}
 	}
 	d.counting.Reloaded(err)
@@ -306,7 +315,7 @@ func (d *daemon) reload() {
 	d.counting.Identities(p.identities)
 	d.signers = len(p.identities)
 	d.level.Set(p.conf.Log.Level)
-	d.log.Info("reloaded", "config", d.flags.config, "identities", len(p.identities), "anchors", len(p.anchors))
+	d.log.Info("reloaded", "config", d.flags.config, "identities", len(p.identities), "anchors", p.anchors())
 }
 
 // vanished is an error when there were identities and are none: that is how a

@@ -27,8 +27,8 @@ type summary struct {
 	Sign       bool             `json:"sign"`
 	Decrypt    bool             `json:"decrypt"`
 	Identities []identityReport `json:"identities"`
-	Anchors    []anchorReport   `json:"anchors"`
-	Advice     []string         `json:"advice,omitempty"`
+	trustReport
+	Advice []string `json:"advice,omitempty"`
 }
 
 // A remark is a mistake or a warning, and its place where it has one.
@@ -55,11 +55,6 @@ type identityReport struct {
 	NotAfter  time.Time `json:"not_after"`
 	Chain     int       `json:"chain"`
 	Decrypts  []string  `json:"decrypts"` // addresses, and "@domain"
-}
-
-type anchorReport struct {
-	Subject  string    `json:"subject"`
-	NotAfter time.Time `json:"not_after"`
 }
 
 func (s *summary) fault(err error) {
@@ -98,9 +93,7 @@ func (s *summary) describe(p *parts) {
 			Decrypts: openings(c, id),
 		})
 	}
-	for _, a := range p.anchors {
-		s.Anchors = append(s.Anchors, anchorReport{Subject: a.Subject.String(), NotAfter: a.NotAfter})
-	}
+	s.trustReport.describe(p)
 }
 
 func (s *summary) write(w io.Writer) error {
@@ -132,10 +125,7 @@ func (s *summary) write(w io.Writer) error {
 			line("", "%s: decrypts mail to %s", id.Name, strings.Join(id.Decrypts, " "))
 		}
 	}
-	line("anchors", "%d", len(s.Anchors))
-	for _, a := range s.Anchors {
-		line("", "%q until %s", a.Subject, a.NotAfter.Format(time.DateOnly))
-	}
+	s.trustReport.write(line)
 	for _, a := range s.Advice {
 		line("advice", "%s", a)
 	}

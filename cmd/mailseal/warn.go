@@ -160,18 +160,3 @@ func serves(c *config.Config, cert *x509.Certificate) bool {
 		return err == nil && mailaddr.In(a.Domain, c.LocalDomains)
 	})
 }
-
-func warnAnchors(p *parts, now time.Time) (ws []error) {
-	if len(p.anchors) == 0 {
-		ws = append(ws, p.conf.At("smime.trust", errors.New("no trust anchor; every signature will be judged fail")))
-	}
-	for _, a := range p.anchors {
-		if a.Version == 3 && !a.IsCA {
-			ws = append(ws, p.conf.At("smime.trust", fmt.Errorf("anchor %q is no CA; it is believed itself, and nobody whom it certified", a.Subject)))
-		}
-		if now.After(a.NotAfter) {
-			ws = append(ws, p.conf.At("smime.trust", fmt.Errorf("anchor %q expired on %s", a.Subject, a.NotAfter.Format(time.DateOnly))))
-		}
-	}
-	return ws
-}

@@ -18,9 +18,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"mailseal/internal/pki"
 	"mailseal/smime/cms"
@@ -29,11 +27,11 @@ import (
 // maxSize bounds a file with a certs-only object.
 const maxSize = 4 << 20
 
-// endings are those of certs-only files in a folder.
-var endings = []string{".p7c", ".p7b"}
+// Endings are those of the files in a folder that are read.
+func Endings() []string { return slices.Concat(pki.CertificateEndings, []string{".p7c", ".p7b"}) }
 
 // Read reads a file of certificates, or a folder: all that pki.ReadCertificates
-// reads there, and the .p7c and .p7b files, sorted by name.
+// reads there, and the .p7c and .p7b files, in order of their names.
 func Read(path string) ([]*x509.Certificate, error) {
 	fi, err := os.Stat(path)
 	if err != nil {
@@ -42,19 +40,12 @@ func Read(path string) ([]*x509.Certificate, error) {
 	if !fi.IsDir() {
 		return read(path)
 	}
-	all, err := pki.ReadCertificates(path)
+	files, err := pki.Files(path, Endings()...)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !slices.Contains(endings, strings.ToLower(filepath.Ext(e.Name()))) {
-			continue
-		}
-		file := filepath.Join(path, e.Name())
+	var all []*x509.Certificate
+	for _, file := range files {
 		if fi, err := os.Stat(file); err != nil {
 			return nil, err
 		} else if fi.IsDir() {
@@ -67,6 +58,14 @@ func Read(path string) ([]*x509.Certificate, error) {
 		all = append(all, cs...)
 	}
 	return all, nil
+}
+
+// Decode reads what is in a file.
+func Decode(data []byte) ([]*x509.Certificate, error) {
+	if der, ok := certsOnly(data); ok && len(data) <= maxSize {
+		return Parse(der)
+	}
+	return pki.ParseCertificates(data)
 }
 
 // read reads one file. What is not certs-only is left to package pki, with its

@@ -76,6 +76,9 @@ func New(s Sources, o Options) *Anchors {
 		options: o, lists: s.Lists, check: revocation.Check,
 		pinned: map[string]*x5280.Certificate{}, domains: map[string]*circle{},
 	}
+	if a.lists == nil {
+		a.lists = revocation.NewLists()
+	}
 	mail := readable(s.Mail)
 	a.mail, a.cas = newCircle(CA, mail), mail
 	for _, domain := range slices.Sorted(maps.Keys(s.Domains)) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"mailseal/internal/certfile"
 	"mailseal/internal/pki"
 )
 
@@ -71,7 +72,7 @@ func (e *entry) list() ([]string, error) {
 		case !fi.IsDir():
 			return []string{path}, nil
 		}
-		endings := pki.CertificateEndings
+		endings := certfile.Endings()
 		if e.kind == CRLs {
 			endings = crlEndings
 		}

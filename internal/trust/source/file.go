@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"mailseal/internal/pki"
+	"mailseal/internal/certfile"
 	"mailseal/internal/pki/x5280"
 )
 
@@ -102,7 +102,7 @@ func (f *file) read() ([]byte, error) {
 // parse replaces what the file held, if all in it is good.
 func (f *file) parse(data []byte) error {
 	if f.kind != CRLs {
-		cs, err := pki.ParseCertificates(data)
+		cs, err := certfile.Decode(data)
 		if err == nil {
 			f.certificates = cs
 		}

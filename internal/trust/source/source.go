@@ -1,8 +1,8 @@
 // Package source reads the files that say who is trusted, and follows them while
 // they change:
 //
-//	w, err := source.Open(source.Config{Mail: []string{"/etc/mailseal/trust.d"}, Log: log})
-//	go w.Run(ctx)
+//	w, err := source.Open(source.Config{Mail: []string{"/etc/mailseal/trust.d"}})
+//	go w.Run(ctx, log)
 //	...
 //	w.Anchors().Among(ctx, came, now) // as of this mail
 //
@@ -58,7 +58,6 @@ type Config struct {
 	// None: where Debian, Fedora and the BSDs have them.
 	SystemFiles []string
 	Options     trust.Options
-	Log         *slog.Logger // nil: nobody is told
 	// Poll is the time between looks at files that nobody said have changed; 0 is a
 	// minute.
 	Poll time.Duration
@@ -101,26 +100,27 @@ type Watcher struct {
 	// Those below belong to Open, and then to Run.
 	entries []*entry
 	lists   *revocation.Lists
+	log     *slog.Logger
 }
 
 // Open reads all. The errors in its error are Problems, all there are; what could be
 // read is there nevertheless.
 func Open(c Config) (*Watcher, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
 	if c.Poll <= 0 {
 		c.Poll = time.Minute
 	}
 	if len(c.SystemFiles) == 0 {
 		c.SystemFiles = systemFiles
 	}
-	w := &Watcher{c: c, entries: entries(c)}
+	w := &Watcher{c: c, entries: entries(c), log: slog.New(slog.DiscardHandler)}
 	var errs []error
 	for _, e := range w.entries {
 		e.scan(true)
 		for _, p := range e.problems() {
 			if errors.Is(p, fs.ErrNotExist) && slices.Contains(c.Optional, e.kind) {
+				if e.kind != CRLs { // without, revocation may be unknown
+					e.told = p.Error()
+				}
 				continue
 			}
 			errs = append(errs, &Problem{e.kind, e.domain, e.index, p})
@@ -150,6 +150,13 @@ func entries(c Config) (all []*entry) {
 
 // Anchors are those of now. Who begins a mail with them ends it with them.
 func (w *Watcher) Anchors() *trust.Anchors { return w.anchors.Load() }
+
+// Judge puts other options in force than those of the Config. Nobody may ask for it
+// while Run runs.
+func (w *Watcher) Judge(o trust.Options) {
+	w.c.Options = o
+	w.build(false)
+}
 
 // build puts all that there is in force.
 func (w *Watcher) build(crls bool) {
@@ -196,7 +203,7 @@ func (w *Watcher) look(all bool) bool {
 		if e.scan(all) {
 			changed[e.kind] = true
 		}
-		e.tell(w.c.Log)
+		e.tell(w.log)
 	}
 	if len(changed) == 0 {
 		return false
@@ -212,7 +219,7 @@ func (w *Watcher) look(all bool) bool {
 				count += len(h.Certificates) + len(h.CRLs)
 			}
 		}
-		w.c.Log.Info("reloaded", "what", string(kind), "count", count)
+		w.log.Info("reloaded", "what", string(kind), "count", count)
 	}
 	return true
 }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,8 +17,9 @@ const (
 )
 
 // Run follows the files until the context ends. Without a way to be told of changes
-// it goes on with polls. It is called once.
-func (w *Watcher) Run(ctx context.Context) {
+// it goes on with polls. It is called once, and tells log.
+func (w *Watcher) Run(ctx context.Context, log *slog.Logger) {
+	w.log = log
 	poll := time.NewTicker(w.c.Poll)
 	defer poll.Stop()
 	var events <-chan fsnotify.Event
@@ -25,7 +27,7 @@ func (w *Watcher) Run(ctx context.Context) {
 	var f following
 	notes, err := fsnotify.NewWatcher()
 	if err != nil {
-		w.c.Log.Warn("no notice of changed files", "error", err.Error(), "poll", w.c.Poll.String())
+		log.Warn("no notice of changed files", "error", err.Error(), "poll", w.c.Poll.String())
 	} else {
 		defer notes.Close()
 		events, lost = notes.Events, notes.Errors

@@ -15,7 +15,6 @@ import (
 func (f folder) run(c Config) (*Watcher, *journal) {
 	f.Helper()
 	j := newJournal()
-	c.Log = j.log()
 	w, err := Open(off(c))
 	if err != nil {
 		f.Fatal(err)
@@ -24,7 +23,7 @@ func (f folder) run(c Config) (*Watcher, *journal) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.Run(ctx)
+		w.Run(ctx, j.log())
 	}()
 	f.Cleanup(func() { cancel(); <-done })
 	return w, j
@@ -85,8 +84,9 @@ func TestPolls(t *testing.T) {
 	f := newFolder(t)
 	f.write("ca.d/one.pem", certs("one"))
 	j := newJournal()
-	w, err := Open(off(Config{Mail: []string{f.in("ca.d")}, Log: j.log()}))
+	w, err := Open(off(Config{Mail: []string{f.in("ca.d")}}))
 	f.must(err)
+	w.log = j.log()
 	for _, s := range changes {
 		s.do(f)
 		w.look(false)
