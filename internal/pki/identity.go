@@ -216,3 +216,20 @@ func CheckKeyMode(path string) error {
 	}
 	return nil
 }
+
+// ParseKey reads a private key in PEM, the first of those in a file.
+func ParseKey(data, passphrase []byte) (crypto.PrivateKey, error) {
+	if len(data) > maxIdentity {
+		return nil, fmt.Errorf("larger than %d bytes; this cannot be a key", maxIdentity)
+	}
+	b, err := parsePEM(data, passphrase)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b.keys) > 0:
+		return b.keys[0], nil
+	case b.unfit != nil:
+		return nil, b.unfit
+	}
+	return nil, errors.New("holds no private key in PEM")
+}
