@@ -55,7 +55,7 @@ func attributes(w *world) (list []attack) {
 	real := by(w.alice)
 	real.set = func(s []byte) {
 		set = s
-		signature, _ = w.alice.Key.Sign(rand.Reader, sha256(s), crypto.SHA256)
+		signature, _ = w.alice.Key.Sign(rand.Reader, digest(s), crypto.SHA256)
 	}
 	over(words, real)
 	stripped := signer{who: w.alice, bare: true, signature: signature}
@@ -68,20 +68,20 @@ func attributes(w *world) (list []attack) {
 	edited := func(name string, edit func([][]byte) [][]byte, want verdict.Status) {
 		add(name, crlf(mail(alice, clearSigned(words, over(words, signer{who: w.alice, edit: edit})))), want, map[verdict.Status]string{verdict.PermError: "attributes", verdict.Fail: "content was changed"}[want])
 	}
-	digest := func(of ...string) []byte {
+	digestOf := func(of ...string) []byte {
 		return attribute(oidMessageDigest, func(b *cryptobyte.Builder) {
 			for _, o := range of {
-				b.AddASN1OctetString(sha256([]byte(crlf(o))))
+				b.AddASN1OctetString(digest([]byte(crlf(o))))
 			}
 		})
 	}
 	edited("no content type", func(a [][]byte) [][]byte { return a[1:] }, verdict.PermError)
 	edited("no digest", func(a [][]byte) [][]byte { return a[:1] }, verdict.PermError)
 	edited("no attributes, but a place for them", func([][]byte) [][]byte { return [][]byte{} }, verdict.PermError)
-	edited("two digests", func(a [][]byte) [][]byte { return append(a, digest(forged)) }, verdict.PermError)
-	edited("two digests in one", func(a [][]byte) [][]byte { return append(a[:1], digest(words, forged)) }, verdict.PermError)
+	edited("two digests", func(a [][]byte) [][]byte { return append(a, digestOf(forged)) }, verdict.PermError)
+	edited("two digests in one", func(a [][]byte) [][]byte { return append(a[:1], digestOf(words, forged)) }, verdict.PermError)
 	edited("the same digest twice", func(a [][]byte) [][]byte { return append(a, a[1]) }, verdict.PermError)
-	edited("a digest of none", func(a [][]byte) [][]byte { return append(a[:1], digest()) }, verdict.PermError)
+	edited("a digest of none", func(a [][]byte) [][]byte { return append(a[:1], digestOf()) }, verdict.PermError)
 	edited("two content types", func(a [][]byte) [][]byte {
 		return append(a, attribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidTimeStamp) }))
 	}, verdict.PermError)
@@ -89,7 +89,7 @@ func attributes(w *world) (list []attack) {
 		at := attribute(oidSigningTime, func(b *cryptobyte.Builder) { b.AddASN1UTCTime(now()) })
 		return append(a, at, at)
 	}, verdict.PermError)
-	add("another digest that is not signed", crlf(mail(alice, clearSigned(forged, over(words, signer{who: w.alice, unsigned: [][]byte{digest(forged)}})))), verdict.PermError, "attributes")
+	add("another digest that is not signed", crlf(mail(alice, clearSigned(forged, over(words, signer{who: w.alice, unsigned: [][]byte{digestOf(forged)}})))), verdict.PermError, "attributes")
 	add("an attribute that nobody knows", crlf(mail(alice, clearSigned(words, over(words, signer{who: w.alice, edit: func(a [][]byte) [][]byte {
 		return append(a, attribute(asn1.ObjectIdentifier{1, 2, 3, 4}, func(b *cryptobyte.Builder) { b.AddASN1Int64(1) }))
 	}})))), verdict.Pass, "")
@@ -142,7 +142,7 @@ func crowds(w *world) (list []attack) {
 	both("bad", signer{who: w.alice, spoil: true}, verdict.Fail, "does not match")
 	both("one of other words", signer{who: w.mallory, over: []byte(crlf(forged))}, verdict.Fail, "content was changed")
 	both("one of Mallory's", by(w.mallory), verdict.Policy, "not for the From address")
-	both("one of a stranger's", by(w.person(alice).Sign(nil)), verdict.Fail, "no path")
+	both("one of a stranger's", by(certify(w.person(alice), nil)), verdict.Fail, "no path")
 	both("one nobody can check", signer{who: w.alice, algorithm: []byte{0x30, 4, 6, 2, 0x2a, 3}}, verdict.Neutral, "not supported")
 	both("one without a certificate", signer{who: w.alice, keyID: []byte("nobody")}, verdict.PermError, "not in the mail")
 	add("Alice twice", mail(alice, clearSigned(words, over(words, by(w.alice), by(w.alice)))), verdict.Pass, "")

@@ -79,7 +79,7 @@ func oid(o asn1.ObjectIdentifier) []byte {
 	return build(func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(o) })
 }
 
-func sha256(b []byte) []byte {
+func digest(b []byte) []byte {
 	h := crypto.SHA256.New()
 	h.Write(b)
 	return h.Sum(nil)
@@ -89,7 +89,7 @@ func sha256(b []byte) []byte {
 func (s signer) attributes(kind asn1.ObjectIdentifier) [][]byte {
 	list := [][]byte{
 		attribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(kind) }),
-		attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(sha256(s.over)) }),
+		attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(digest(s.over)) }),
 	}
 	if !s.at.IsZero() {
 		list = append(list, attribute(oidSigningTime, func(b *cryptobyte.Builder) { b.AddASN1UTCTime(s.at) }))
@@ -127,7 +127,7 @@ func (s signer) info(kind asn1.ObjectIdentifier) []byte {
 	signature := s.signature
 	if signature == nil {
 		var err error
-		if signature, err = s.who.Key.Sign(rand.Reader, sha256(message), crypto.SHA256); err != nil {
+		if signature, err = s.who.Key.Sign(rand.Reader, digest(message), crypto.SHA256); err != nil {
 			panic(err)
 		}
 	}

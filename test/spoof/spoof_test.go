@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"mailseal/internal/gateway"
@@ -74,6 +75,7 @@ func TestSpoofing(t *testing.T) {
 
 // A bench is a gateway with all its parts.
 type bench struct {
+	mu      sync.Mutex // for tests at the same time
 	gateway *gateway.Gateway
 	spool   *spool.Store
 	log     bytes.Buffer

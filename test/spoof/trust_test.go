@@ -29,7 +29,7 @@ func strangers(w *world) (list []attack) {
 	sub := ca("Sub CA").Sign(root)
 	add("through a CA below", by(w.person(alice).Sign(sub)), certs(sub), verdict.Pass, "")
 	add("through a CA that is not there", by(w.person(alice).Sign(sub)), nil, verdict.Fail, noPath)
-	add("self-signed", by(w.person(alice).Sign(nil)), nil, verdict.Fail, noPath)
+	add("self-signed", by(certify(w.person(alice), nil)), nil, verdict.Fail, noPath)
 	for _, name := range []string{"Trusted CA", "trusted ca", "Trusted  CA", "Trusted\u00a0CA", "Тrusted CA", "Trusted CA\x00"} {
 		other := forge.Certificate{Subject: forge.Name(name), KeyOf: "another", Extensions: forge.CA}.Sign(nil)
 		add("CA of the name "+name, by(w.person(alice).Sign(other)), certs(other), verdict.Fail, noPath)
@@ -52,7 +52,7 @@ func strangers(w *world) (list []attack) {
 	add("expired, with a time of then", signer{who: old, at: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC)}, nil, verdict.Fail, "expired")
 	add("not valid yet", by(later(w.person(alice), 2030, 2031).Sign(root)), nil, verdict.Fail, "not valid yet")
 
-	add("a leaf as a CA", by(w.person(alice).Sign(w.mallory)), certs(w.mallory), verdict.Fail, noPath)
+	add("a leaf as a CA", by(certify(w.person(alice), w.mallory)), certs(w.mallory), verdict.Fail, noPath)
 	for name, extensions := range map[string][][]byte{
 		"that is none":                 {forge.Basic(false, -1), forge.Usage(5, 6)},
 		"without basic constraints":    {forge.Usage(5, 6)},
@@ -123,7 +123,7 @@ func claimants(w *world) (list []attack) {
 	same := func(key string) *forge.Issued {
 		c := w.person(alice, forge.Extension("2.5.29.14", false, append([]byte{4, byte(len(id))}, id...)))
 		c.Key, c.NoKeyIDs = w.key(key), true
-		return c.Sign(nil)
+		return certify(c, nil)
 	}
 	fake := same(mallory)
 	add("Alice's key identifier, her certificate", object{signers: []signer{{who: w.mallory, keyID: id}}, also: certs(w.alice)}, verdict.Fail, "does not match")
@@ -132,7 +132,7 @@ func claimants(w *world) (list []attack) {
 	add("Alice by her key identifier", object{signers: []signer{{who: w.alice, keyID: id}}, also: certs(own)}, verdict.Pass, "")
 	twin := w.person(alice)
 	twin.Issuer, twin.Key, twin.Serial = w.root.Subject, w.key(mallory), w.parse(w.alice).SerialNumber.Bytes()
-	stolen := twin.Sign(nil)
+	stolen := certify(twin, nil)
 	add("Alice's issuer and serial number, her certificate", object{signers: []signer{{who: w.mallory, as: w.alice}}, also: certs(w.alice)}, verdict.Fail, "does not match")
 	add("Alice's issuer and serial number in another certificate", object{signers: []signer{by(stolen)}}, verdict.Fail, "no path")
 	add("Alice's issuer and serial number in another certificate, hers too", object{signers: []signer{by(stolen)}, also: certs(w.alice)}, verdict.Fail, "no path")

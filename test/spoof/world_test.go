@@ -12,6 +12,7 @@ import (
 	"mailseal/internal/pki"
 	"mailseal/internal/testpki/forge"
 	"mailseal/internal/trust"
+	"mailseal/smime/cms/syntax"
 )
 
 // now is the present in all of it: forged certificates are good from 2020 to 2040.
@@ -56,6 +57,12 @@ func (w *world) named(name string, extensions ...[]byte) forge.Certificate {
 		Subject: forge.Name(name), Key: w.key(name), Serial: []byte{1, w.serial},
 		Extensions: append([][]byte{forge.Usage(0), forge.Purposes(forge.ForMail)}, extensions...),
 	}
+}
+
+// certify signs a certificate with a P-256 key: its own, or another person's.
+func certify(c forge.Certificate, by *forge.Issued) *forge.Issued {
+	c.Algorithm = syntax.Algorithm(oidECDSA, nil)
+	return c.Sign(by)
 }
 
 // key is the P-256 key of a name.
