@@ -183,7 +183,7 @@ func TestDescriptors(t *testing.T) {
 			t.Logf("%d tries to accept in vain; %d late mails deferred %d times", len(h.Seal.Lines(mark, ": accept level=warn")), len(late), put.Load())
 			mark = h.Seal.Mark()
 			h.Seal.Signal(syscall.SIGHUP)
-			_, err = h.Seal.WaitLog(mark, ": reloaded")
+			_, err = h.Seal.WaitLog(mark, ": reloaded config")
 			ok(t, err)
 			arrivedOnce(t, h, append(late, mails...))
 			settled(t, h.Seal, before)

@@ -47,7 +47,7 @@ func TestReloads(t *testing.T) {
 					s := h.Seal.Settings()
 					s.Identities = ids[i/2%2 : i/2%2+1]
 					h.Seal.Configure(s)
-					want = ": reloaded"
+					want = ": reloaded config"
 				} else {
 					ok(t, os.WriteFile(h.Seal.File(), []byte("authserv_id = \n"), 0o600))
 				}
@@ -87,7 +87,7 @@ func TestKeysGone(t *testing.T) {
 			ok(t, tt.wreck())
 			mark := h.Seal.Mark()
 			h.Seal.Signal(syscall.SIGHUP)
-			line, err := h.Seal.WaitLog(mark, ": (kept the old configuration|reloaded)")
+			line, err := h.Seal.WaitLog(mark, ": (kept the old configuration|reloaded config)")
 			ok(t, err)
 			if !strings.Contains(line, "kept the old") || !strings.Contains(line, tt.says) {
 				t.Errorf("logged %s; want that %s is wrong", line, tt.says)

@@ -219,7 +219,7 @@ func (h *Host) Reload(t testing.TB, change func(*daemon.Settings)) {
 	h.Seal.Configure(s)
 	mark := h.Seal.Mark()
 	h.Seal.Signal(syscall.SIGHUP)
-	if _, err := h.Seal.WaitLog(mark, ": reloaded"); err != nil {
+	if _, err := h.Seal.WaitLog(mark, ": reloaded config"); err != nil {
 		t.Fatal(err)
 	}
 }
