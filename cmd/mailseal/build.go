@@ -116,6 +116,7 @@ func (p *parts) gateway(dir string, log *slog.Logger) (*gateway.Gateway, error) 
 	if c.SMIME.Opaque {
 		format = smime.Opaque
 	}
+	p.judge() // by now it is known whether anything is fetched
 	conf := gateway.Config{
 		AuthservID: c.AuthservID,
 		Policy: &policy.Set{
