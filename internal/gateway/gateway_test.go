@@ -34,14 +34,14 @@ var (
 
 // A bench is a gateway with all its parts, real ones.
 type bench struct {
-	*testing.T
+	testing.TB
 	pki  *testpki.PKI
 	conf Config
 	log  bytes.Buffer
 }
 
-func newBench(t *testing.T) *bench {
-	b := &bench{T: t, pki: testpki.New(t)}
+func newBench(t testing.TB) *bench {
+	b := &bench{TB: t, pki: testpki.New(t)}
 	store, err := spool.New(spool.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

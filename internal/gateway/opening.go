@@ -54,10 +54,10 @@ const (
 // A Layer is one round the content: a signature, with what it is worth, or
 // encryption, or compression.
 type Layer struct {
-	Kind     smime.Kind      `json:"kind"`
-	Result   *verdict.Result `json:"result,omitempty"`
-	Cipher   string          `json:"cipher,omitempty"`
-	Identity string          `json:"identity,omitempty"`
+	Kind       smime.Kind      `json:"kind"`
+	Result     *verdict.Result `json:"result,omitempty"`
+	Cipher     string          `json:"cipher,omitempty"`
+	Identities []string        `json:"identities,omitempty"`
 }
 
 // opener takes an inbound mail out of its layers.
@@ -193,11 +193,11 @@ func (o *opener) opened(opened *smime.Opened) error {
 		one := Layer{Kind: l.Kind}
 		switch {
 		case l.Kind == smime.Enveloped || l.Kind == smime.AuthEnveloped:
-			one.Cipher, one.Identity, aead = l.Cipher.String(), l.By[0].Name, l.Cipher.Authenticated() && l.Kind == smime.AuthEnveloped
+			one.Cipher, one.Identities, aead = l.Cipher.String(), names(l.By), l.Cipher.Authenticated() && l.Kind == smime.AuthEnveloped
 			o.what.Cipher = one.Cipher
-			for _, k := range l.By {
-				if !slices.Contains(o.what.Identities, k.Name) {
-					o.what.Identities = append(o.what.Identities, k.Name)
+			for _, n := range one.Identities {
+				if !slices.Contains(o.what.Identities, n) {
+					o.what.Identities = append(o.what.Identities, n)
 				}
 			}
 		case l.Kind.Signed() && len(told) > 0:
@@ -234,6 +234,15 @@ func (o *opener) opened(opened *smime.Opened) error {
 		o.result.Integrity = string(IntegrityNone)
 	}
 	return nil
+}
+
+// names are those of keys, each once.
+func names(keys []recipient.Key) (all []string) {
+	for _, k := range keys {
+		all = append(all, k.Name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // takeOff takes a good signature off, so that what is left is a plain mail to
