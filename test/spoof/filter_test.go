@@ -2,6 +2,7 @@ package spoof_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"mailseal/internal/gateway"
 	"mailseal/internal/message"
 	"mailseal/internal/testpki"
+	"mailseal/internal/verdict"
 	"mailseal/test/daemon"
 )
 
@@ -80,14 +82,14 @@ func TestFilter(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, a := range attacks(w) {
-		if c := a.class + string(a.want); !seen[c] && !a.raw && a.class != "I4" { // no CAs for domains here
+		if c := fmt.Sprint(a.class, a.want == verdict.Pass); !seen[c] && !a.raw && a.class != "I4" { // no CAs for domains here
 			seen[c] = true
 			run(a.class+" "+a.name, crlf(a.mail), []string{bob})
 		}
 	}
 	for _, c := range captures(w) {
-		if k := c.class + c.logged; !seen[k] || c.wrapped && !seen["wrapped"] {
-			seen[k], seen["wrapped"] = true, c.wrapped
+		if k := fmt.Sprint(c.class, c.opened, c.wrapped); !seen[k] {
+			seen[k] = true
 			to := c.to
 			if to == nil {
 				to = []string{bob}
