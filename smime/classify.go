@@ -129,7 +129,7 @@ func examineSigned(b message.Body, p *message.Part, o cms.ReadOptions) finding {
 	f := finding{kind: SignedDetached, part: signature, content: content, signed: sd, problem: judge(sd)}
 	if sd.HasContent {
 		// One content would be shown and another verified.
-		f.problem = &Problem{BadStructure, "signature of multipart/signed carries its own content", nil}
+		f.problem = &Problem{Contradiction, "signature of multipart/signed carries its own content", nil}
 	}
 	if f.problem == nil {
 		f.problem = doubtful(b, p)

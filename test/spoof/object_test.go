@@ -45,6 +45,7 @@ type signer struct {
 	keyID     []byte                             // names the certificate
 	as        *forge.Issued                      // whose issuer and serial number are said
 	algorithm []byte                             // of the signature
+	hash      crypto.Hash                        // SHA-256 if 0
 	spoil     bool                               // one bit of the signature
 	signature []byte                             // one made elsewhere
 	set       func(set []byte)                   // looks at what is signed
@@ -79,8 +80,18 @@ func oid(o asn1.ObjectIdentifier) []byte {
 	return build(func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(o) })
 }
 
-func digest(b []byte) []byte {
+func digest(b []byte) []byte { return signer{}.digest(b) }
+
+// digests are the identifiers of those that signers choose.
+var digests = map[crypto.Hash]asn1.ObjectIdentifier{
+	0: syntax.SHA256, crypto.MD5: {1, 2, 840, 113549, 2, 5}, crypto.SHA1: syntax.SHA1,
+}
+
+func (s signer) digest(b []byte) []byte {
 	h := crypto.SHA256.New()
+	if s.hash != 0 {
+		h = s.hash.New()
+	}
 	h.Write(b)
 	return h.Sum(nil)
 }
@@ -89,7 +100,7 @@ func digest(b []byte) []byte {
 func (s signer) attributes(kind asn1.ObjectIdentifier) [][]byte {
 	list := [][]byte{
 		attribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(kind) }),
-		attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(digest(s.over)) }),
+		attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(s.digest(s.over)) }),
 	}
 	if !s.at.IsZero() {
 		list = append(list, attribute(oidSigningTime, func(b *cryptobyte.Builder) { b.AddASN1UTCTime(s.at) }))
@@ -113,7 +124,7 @@ func (s signer) info(kind asn1.ObjectIdentifier) []byte {
 	} else {
 		sid = named(as)
 	}
-	parts := [][]byte{version, sid, syntax.Algorithm(syntax.SHA256, nil)}
+	parts := [][]byte{version, sid, syntax.Algorithm(digests[s.hash], nil)}
 	message := s.over
 	if !s.bare {
 		message = tlv(der.SET, s.attributes(kind)...)
@@ -127,7 +138,7 @@ func (s signer) info(kind asn1.ObjectIdentifier) []byte {
 	signature := s.signature
 	if signature == nil {
 		var err error
-		if signature, err = s.who.Key.Sign(rand.Reader, digest(message), crypto.SHA256); err != nil {
+		if signature, err = s.who.Key.Sign(rand.Reader, s.digest(message), crypto.SHA256); err != nil {
 			panic(err)
 		}
 	}
@@ -164,12 +175,12 @@ func (o object) der() []byte {
 	if kind == nil {
 		kind = cms.OIDData
 	}
-	var infos, certs [][]byte
+	var infos, certs, sums [][]byte
 	for _, s := range o.signers {
 		if s.over == nil {
 			s.over = o.content
 		}
-		infos = append(infos, s.info(kind))
+		infos, sums = append(infos, s.info(kind)), append(sums, syntax.Algorithm(digests[s.hash], nil))
 		if !o.without {
 			certs = append(certs, s.who.DER)
 		}
@@ -186,6 +197,6 @@ func (o object) der() []byte {
 		encap = append(encap, tlv(syntax.Explicit(0), content))
 	}
 	return tlv(der.SEQUENCE, oid(cms.OIDSignedData), tlv(syntax.Explicit(0), tlv(der.SEQUENCE,
-		[]byte{2, 1, 1}, tlv(der.SET, syntax.Algorithm(syntax.SHA256, nil)), tlv(der.SEQUENCE, encap...),
+		[]byte{2, 1, 1}, tlv(der.SET, sums...), tlv(der.SEQUENCE, encap...),
 		tlv(syntax.Explicit(0), certs...), tlv(der.SET, infos...))))
 }

@@ -89,9 +89,11 @@ func trustRows(w *world) []row {
 		return c.Sign(w.root)
 	}
 	expired := person(func(c *forge.Certificate) { c.To = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC) })
-	self := w.person(alice).Sign(nil)
+	self := certify(w.person(alice), nil)
 	alone := func(usage []byte, purposes []byte) *forge.Issued {
-		return person(func(c *forge.Certificate) { c.Extensions = [][]byte{usage, purposes, forge.AltNames(forge.Mail(alice))} })
+		return person(func(c *forge.Certificate) {
+			c.Extensions = [][]byte{usage, purposes, forge.AltNames(forge.Mail(alice))}
+		})
 	}
 	server, encrypter := alone(forge.Usage(0), forge.Purposes(forge.ForServers)), alone(forge.Usage(2), forge.Purposes(forge.ForMail))
 	nobody := func() *trust.Anchors { return trust.New(trust.Sources{}, trust.Options{Revocation: revocation.Off}) }
@@ -106,7 +108,7 @@ func trustRows(w *world) []row {
 		{name: "key usage: for encryption alone", mail: by(signer{who: encrypter}), want: verdict.Fail, reason: "key usage"},
 		{name: "From is somebody else", mail: mail(mallory, clearSigned(words, over(words, signer{who: w.alice}))), want: verdict.Policy, reason: "not for the From address"},
 		{name: "revoked by CRL", mail: by(signer{who: w.alice}), trust: revoked, want: verdict.Fail, reason: "certificate is revoked"},
-		{name: "digest SHA-1", mail: strings.Replace(by(signer{who: w.alice, hash: crypto.SHA1}), "sha-256", "sha-1", 1), want: verdict.Policy, reason: "too weak"},
+		{name: "digest SHA-1", mail: strings.Replace(by(signer{who: w.alice, hash: crypto.SHA1, algorithm: forge.ECDSAWithSHA1}), "sha-256", "sha-1", 1), want: verdict.Policy, reason: "too weak"},
 		{name: "digest MD5", mail: strings.Replace(by(signer{who: w.alice, hash: crypto.MD5}), "sha-256", "md5", 1), want: verdict.Neutral, reason: "not supported"},
 		{name: "a certificate that nobody can parse beside the good one", control: true, want: verdict.Pass,
 			mail: mail(alice, clearSigned(words, object{content: []byte(crlf(words)), detached: true, signers: []signer{{who: w.alice}}, also: []*forge.Issued{{DER: []byte{0x30, 3, 2, 1, 1}}}}.der()))},
@@ -137,8 +139,8 @@ func attributeRows(w *world) []row {
 	with := func(name string, edit func([][]byte) [][]byte) row {
 		return row{name: name, mail: mail(alice, clearSigned(words, over(words, signer{who: w.alice, edit: edit}))), want: verdict.PermError, reason: "attributes"}
 	}
-	digest := attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(sha256([]byte(crlf(words)))) })
-	other := attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(sha256([]byte(crlf(forged)))) })
+	same := attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(digest([]byte(crlf(words)))) })
+	other := attribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(digest([]byte(crlf(forged)))) })
 	kind := func(o asn1.ObjectIdentifier) []byte {
 		return attribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(o) })
 	}
@@ -153,7 +155,7 @@ func attributeRows(w *world) []row {
 		with("contentType is another", func(a [][]byte) [][]byte { return [][]byte{kind(oidTimeStamp), a[1]} }),
 		with("contentType twice", func(a [][]byte) [][]byte { return append(a, a[0]) }),
 		with("messageDigest is missing", func(a [][]byte) [][]byte { return a[:1] }),
-		with("messageDigest twice, the same", func(a [][]byte) [][]byte { return append(a, digest) }),
+		with("messageDigest twice, the same", func(a [][]byte) [][]byte { return append(a, same) }),
 		with("messageDigest twice, different", func(a [][]byte) [][]byte { return append(a, other) }),
 		{name: "signed attributes as the content", mail: mail(alice, opaque(stripped.der())), want: verdict.PermError, reason: "attributes"},
 	}
