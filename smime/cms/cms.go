@@ -63,7 +63,7 @@ type Limits struct {
 	Elements     int   // elements in all, pieces of a chunked string not counted: 65536
 	Kept         int64 // bytes of certificates, CRLs and signers held in memory, together: 2 MiB; parsed they take up to eight times that
 	Object       int64 // bytes of one of them: 1 MiB
-	Certificates int   // certificates, and CRLs: 200 each
+	Certificates int   // certificates, and CRLs: 1000 each
 	Signers      int   // 16
 	Attributes   int   // of one signer, signed and unsigned each, or of an AuthEnvelopedData: 64
 	Recipients   int   // RecipientInfos: 2000
@@ -79,7 +79,7 @@ func (l Limits) orDefault() Limits {
 	}
 	set(&l.Depth, 64)
 	set(&l.Elements, 1<<16)
-	set(&l.Certificates, 200)
+	set(&l.Certificates, 1000)
 	set(&l.Signers, 16)
 	set(&l.Attributes, 64)
 	set(&l.Recipients, 2000)
