@@ -24,6 +24,7 @@ func (g *Gateway) log(ctx context.Context, m *message.Message, o Outcome, took t
 		add("signer", r.Identifier)
 		add("serial", r.Serial)
 		add("issuer", r.Issuer)
+		add("revocation", r.Revocation)
 		add("part", r.Part)
 		add("reason", r.Reason)
 		o.logOpening(add)
