@@ -59,11 +59,8 @@ func ambiguous(k Kind, h message.Header) string {
 // these fields at all.
 func veiled(h message.Header) string {
 	for i, f := range h {
-		switch {
-		case f.Name() == "" && (i > 0 || !strings.HasPrefix(f.Raw(), "From ")): // mbox's line
-			return "a line in the header is no field, and for some readers the header ends there"
-		case hasBlankLine(f):
-			return "a line in the header is blank, and for some readers the header ends there"
+		if why := headerEnd(f); why != "" && (i > 0 || !strings.HasPrefix(f.Raw(), "From ")) { // mbox's line
+			return why
 		}
 		for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "MIME-Version"} {
 			if len(f.Hidden(name)) > 0 {
@@ -74,19 +71,27 @@ func veiled(h message.Header) string {
 	return ""
 }
 
-// hasBlankLine reports whether a field has a folded line of blanks alone, which
-// RFC 5322 section 4.2 has for obsolete.
-func hasBlankLine(f message.Field) bool {
-	if !strings.Contains(f.Raw(), "\n") {
-		return false
+// headerEnd says why the header ends within a field for some readers: at a folded
+// line of blanks, which RFC 5322 section 4.2 has for obsolete, or at a line that is
+// no field. To some a CR is a line end.
+func headerEnd(f message.Field) string {
+	const ends = ", and for some readers the header ends there"
+	if f.Name() == "" {
+		return "a line in the header is no field" + ends
 	}
-	_, folded, _ := strings.Cut(f.Raw(), "\n")
-	for line := range strings.SplitSeq(folded, "\n") {
-		if strings.Trim(line, " \t\r") == "" {
-			return true
+	if !strings.ContainsAny(f.Raw(), "\r\n") {
+		return ""
+	}
+	lines := strings.Split(strings.ReplaceAll(strings.ReplaceAll(f.Raw(), "\r\n", "\n"), "\r", "\n"), "\n")
+	for _, l := range lines[1:] {
+		switch {
+		case strings.Trim(l, " \t") == "":
+			return "a line in the header is blank" + ends
+		case l[0] != ' ' && l[0] != '\t' && message.ParseField(l).Name() == "":
+			return "a line in the header is no field" + ends
 		}
 	}
-	return false
+	return ""
 }
 
 // stray says why there may be fields in a part's header that only some readers

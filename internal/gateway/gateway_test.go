@@ -218,7 +218,7 @@ func TestInbound(t *testing.T) {
 		{"encoded as a whole", "Content-Transfer-Encoding: base64\n" + sign(alice, plain), verdict.Neutral, "encoded as a whole"},
 		{"not encoded, in capitals", "Content-Transfer-Encoding: 8BIT\n" + sign(alice, plain), verdict.Pass, "verify=OK"},
 		{"unsigned, with a type behind a CR", "X: y\rContent-Type: text/html\n" + plain, verdict.None, "verify=NO"},
-		{"a CR that hides nothing", "X: y\r\r z\n" + sign(alice, plain), verdict.Pass, "verify=OK"},
+		{"a CR that hides nothing", "X: y\r z\n" + sign(alice, plain), verdict.Pass, "verify=OK"},
 		{"label without signature", "From: alice@example.jp\nContent-Type: application/pkcs7-mime; smime-type=signed-data\n\nhello\n", verdict.Neutral, "verify=FAIL"},
 		{"multipart/signed without boundary", "From: alice@example.jp\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\"\n\nhello\n", verdict.Neutral, "verify=FAIL"},
 	} {
