@@ -22,6 +22,18 @@ const (
 	severalAddresses = "From has several addresses"
 )
 
+// Reasons are what is said of signers, besides trust.Reasons: what it begins with.
+func Reasons() []string {
+	all := []string{
+		domainSignature, senderSignature, mappedSignature, unknownRevocation, untrustedDomain, wrongAddress, noAddress, otherRole, notAnOriginator,
+		notADomain, severalAddresses,
+	}
+	for _, f := range faults {
+		all = append(all, f.reason)
+	}
+	return all
+}
+
 // An identity is whom a signature is by.
 type identity struct {
 	// identifier is an address, "@domain", or "".

@@ -35,6 +35,7 @@ func TestLogIsExplained(t *testing.T) {
 	for _, r := range trust.Reasons() {
 		words = append(words, string(r))
 	}
+	words = append(words, verdict.Reasons()...)
 	for _, s := range []verdict.Status{verdict.None, verdict.Pass, verdict.Fail, verdict.Policy, verdict.Neutral, verdict.TempError, verdict.PermError} {
 		words = append(words, "| "+string(s)+" | "+s.Verify()+" |")
 	}
