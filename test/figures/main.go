@@ -19,6 +19,7 @@ import (
 var suites = []struct{ pkg, title string }{
 	{"./smime", "Whole mails: finding the parts, MIME, base64, the spool"},
 	{"./smime/cms", "CMS objects alone"},
+	{"./internal/verdict", "Verdicts: the signature, the path of its certificate and its revocation"},
 }
 
 var marks = report.Marks{Begin: "<!-- figures: written by make bench -->", End: "<!-- end of figures -->"}
