@@ -71,12 +71,12 @@ func veiled(h message.Header) string {
 	return ""
 }
 
-// headerEnd says why the header ends within a field for some readers: at a folded
-// line of blanks, which RFC 5322 section 4.2 has for obsolete, or at a line that is
-// no field. To some a CR is a line end.
+// headerEnd says why the header ends at a field or within it for some readers: at a
+// folded line of blanks or a blank before the colon, which RFC 5322 section 4 has for
+// obsolete, or at a line that is no field. To some a CR is a line end.
 func headerEnd(f message.Field) string {
 	const ends = ", and for some readers the header ends there"
-	if f.Name() == "" {
+	if !regularField(f) {
 		return "a line in the header is no field" + ends
 	}
 	if !strings.ContainsAny(f.Raw(), "\r\n") {
@@ -87,11 +87,16 @@ func headerEnd(f message.Field) string {
 		switch {
 		case strings.Trim(l, " \t") == "":
 			return "a line in the header is blank" + ends
-		case l[0] != ' ' && l[0] != '\t' && message.ParseField(l).Name() == "":
+		case l[0] != ' ' && l[0] != '\t' && !regularField(message.ParseField(l)):
 			return "a line in the header is no field" + ends
 		}
 	}
 	return ""
+}
+
+// regularField reports whether a line is a field without a blank before the colon.
+func regularField(f message.Field) bool {
+	return f.Name() != "" && strings.HasPrefix(f.Raw()[len(f.Name()):], ":")
 }
 
 // stray says why there may be fields in a part's header that only some readers

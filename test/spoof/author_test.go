@@ -35,7 +35,7 @@ func authors(w *world) (list []attack) {
 	add("two fields, hers first", "From: "+mallory+"\nFrom: "+alice, verdict.Policy, "several addresses")
 	add("two fields, hers last", "From: "+alice+"\nFrom: "+mallory, verdict.Policy, "several addresses")
 	add("the same field twice", "From: "+mallory+"\nFrom: "+mallory, verdict.Policy, "several addresses")
-	add("one with a blank before the colon", "From : "+alice+"\nFrom: "+mallory, verdict.Policy, "several addresses")
+	add("one with a blank before the colon", "From : "+alice+"\nFrom: "+mallory, verdict.Neutral, "is no field")
 	add("one behind a CR", "Subject: x\rFrom: "+alice+"\nFrom: "+mallory, verdict.Policy, "only some readers see")
 	add("one behind a CR in From", "From: "+mallory+"\rFrom: "+alice, verdict.Policy, unread)
 	add("one behind a NUL", "From: "+mallory+"\x00"+alice, verdict.Policy, unread)
