@@ -69,7 +69,14 @@ func (c Certificate) Sign(by *Issued) *Issued {
 		by = made
 	}
 	tbs := c.tbs(made, by)
-	algorithm, digest, hash := c.Algorithm, tbs, crypto.Hash(0)
+	made.DER = signed(tbs, c.Algorithm, by.Key)
+	return made
+}
+
+// signed puts a signature under what is to be signed. Without an algorithm the key is
+// Ed25519.
+func signed(tbs, algorithm []byte, key crypto.Signer, after ...[]byte) []byte {
+	digest, hash := tbs, crypto.Hash(0)
 	if algorithm == nil {
 		algorithm = ed25519Algorithm
 	} else {
@@ -81,12 +88,11 @@ func (c Certificate) Sign(by *Issued) *Issued {
 		h.Write(tbs)
 		digest = h.Sum(nil)
 	}
-	signature, err := by.Key.Sign(rand.Reader, digest, hash)
+	signature, err := key.Sign(rand.Reader, digest, hash)
 	if err != nil {
 		panic(err) // a test that asks for what there is not
 	}
-	made.DER = sequence(tbs, algorithm, tlv(asn1.BIT_STRING, append([]byte{0}, signature...)))
-	return made
+	return sequence(append([][]byte{tbs, algorithm, tlv(asn1.BIT_STRING, append([]byte{0}, signature...))}, after...)...)
 }
 
 // Algorithms for keys other than Ed25519.

@@ -131,7 +131,7 @@ func (s single) fresh(at time.Time) error {
 	switch {
 	case s.thisUpdate.After(at.Add(skew)):
 		return fmt.Errorf("its answer is not in force before %s", s.thisUpdate.UTC().Format(time.DateTime))
-	case at.After(until.Add(skew)):
+	case at.After(until):
 		return fmt.Errorf("its answer expired at %s", until.UTC().Format(time.DateTime))
 	}
 	return nil

@@ -33,7 +33,11 @@ func (k *checker) verify(l list, above []*x5280.Certificate) (by *x5280.Certific
 	}
 	for _, c := range k.signers(l, above) {
 		if err := k.signed(l, c); err != nil {
-			refuse(signature, "is not signed by %s (%v)", c, err)
+			if path.IsWeak(err) {
+				refuse(signer, "is signed by %s in a way that is too weak to be trusted (%v)", c, err)
+			} else {
+				refuse(signature, "is not signed by %s (%v)", c, err)
+			}
 			continue
 		}
 		if c.Usage != nil && *c.Usage&x5280.CRLSign == 0 {

@@ -2,10 +2,14 @@ package revocation
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"mailseal/internal/pki/x5280"
@@ -129,6 +133,43 @@ func TestWorst(t *testing.T) {
 	if r := Check(context.Background(), path.Result{}, Question{At: at}); r.Status != Unknown {
 		t.Errorf("no path: %s", told(r))
 	}
+}
+
+// A weak signature counts if it is allowed, and is not remembered as a good one.
+func TestWeak(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld()
+	w.ca.Key, w.leaf.Algorithm = key, forge.ECDSAWithSHA256
+	w.has(forge.CRL{Algorithm: forge.ECDSAWithSHA1})
+	q, r := w.question(t), w.result(t)
+	for _, allow := range []bool{false, true, false} {
+		q.AllowWeak = allow
+		a := Check(context.Background(), r, q).Answers[0]
+		if (a.Status == Good) != allow || !allow && !strings.Contains(a.Reason, "too weak") {
+			t.Errorf("allowed %v: %s %s", allow, a.Status, a.Reason)
+		}
+	}
+}
+
+// One set of lists serves all.
+func TestParallel(t *testing.T) {
+	w := newWorld().has(forge.CRL{Entries: lost})
+	w.mail = [][]byte{forge.CRL{Number: 2, Entries: lost}.Sign(w.issuer)}
+	q, r := w.question(t), w.result(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 5 {
+				if report := Check(context.Background(), r, q); report.Status != Revoked {
+					t.Error(told(report))
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Whatever comes along, what is configured is looked at.
