@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"bytes"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func namesOf(c *x509.Certificate) (n names) {
 			n.add(a)
 		}
 	}
-	if strings.Contains(string(c.Raw), utf8Mailbox) {
+	if bytes.Contains(c.Raw, []byte(utf8Mailbox)) {
 		n.addUTF8(c)
 	}
 	if forDomains(c) {
