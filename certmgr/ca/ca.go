@@ -6,7 +6,7 @@
 //	chain.pem             the certificates above it; only below another CA
 //	private/cakey.pem     its key, PKCS #8, encrypted (PBES2, RFC 8018) unless asked otherwise
 //	serial, crlnumber     next numbers, hexadecimal
-//	index.txt, .attr      one line a certificate; unique_subject
+//	index.txt, .attr      one line a certificate; unique_subject; .seen: which large one was found good
 //	newcerts/SERIAL.pem   what was issued
 //	newcerts/SERIAL.json  what is known about it besides: memo, profile, names (see Details)
 //	crl.pem, crl.der      the last list of what was revoked; HASH.r0, by which OpenSSL finds it

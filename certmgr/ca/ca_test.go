@@ -18,7 +18,7 @@ import (
 var subject = Subject{Country: "JP", State: "Osaka", Locality: "Kita-ku", Organization: "MyCorp", CommonName: "Private CA"}
 
 // newCA makes a CA with a fast key and no passphrase.
-func newCA(t *testing.T, change ...func(*InitOptions)) *CA {
+func newCA(t testing.TB, change ...func(*InitOptions)) *CA {
 	t.Helper()
 	o := InitOptions{Subject: subject, Key: P256, Unencrypted: true}
 	for _, f := range change {
@@ -31,7 +31,7 @@ func newCA(t *testing.T, change ...func(*InitOptions)) *CA {
 	return c
 }
 
-func issue(t *testing.T, c *CA, r Request) *Issued {
+func issue(t testing.TB, c *CA, r Request) *Issued {
 	t.Helper()
 	i, err := c.Issue(r)
 	if err != nil {
@@ -345,7 +345,7 @@ func wantFile(t *testing.T, c *CA, name, want string) {
 	}
 }
 
-func writeFile(t *testing.T, path, content string) {
+func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)

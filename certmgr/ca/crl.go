@@ -191,15 +191,11 @@ func (c *CA) readCRL() (*CRL, error) {
 	if block == nil || block.Type != "X509 CRL" {
 		return nil, fmt.Errorf("%s: no list in PEM", crlFile)
 	}
-	list, err := x509.ParseRevocationList(block.Bytes)
+	list, err := parseCRL(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", crlFile, err)
 	}
-	number := list.Number
-	if number == nil {
-		number = new(big.Int)
-	}
-	return &CRL{Number: number, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate, Revoked: len(list.RevokedCertificateEntries), DER: list.Raw}, nil
+	return list, nil
 }
 
 // CRLDue is when the next list should be made: when two thirds of the present

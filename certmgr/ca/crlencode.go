@@ -1,16 +1,22 @@
 package ca
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"encoding/hex"
+	"errors"
+	"math/big"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	asn1tag "golang.org/x/crypto/cryptobyte/asn1"
 
 	"mailseal/certmgr/ca/index"
 )
 
-// crypto/x509 makes lists too, but only with a CA certificate that has
-// cRLSign and a key identifier, which those of openssl req have not; and with
-// memory and time by the entry that a list of 100,000 feels.
+// crypto/x509 makes and reads lists too, but only with a CA certificate that
+// has cRLSign and a key identifier, which those of openssl req have not; and
+// with memory and time by the entry that a list of 100,000 feels.
 
 // The DER of object identifiers.
 var (
@@ -99,4 +105,53 @@ func encodeTime(t time.Time) []byte {
 		return tlv(tagUTCTime, []byte(text))
 	}
 	return tlv(tagTime, []byte(text))
+}
+
+// parseCRL reads of a list what is said of all of it. It is our own, or that
+// of openssl ca -gencrl.
+func parseCRL(der []byte) (*CRL, error) {
+	malformed := errors.New("not a list (RFC 5280 section 5.1)")
+	input := cryptobyte.String(der)
+	var outer, tbs, revoked cryptobyte.String
+	list := &CRL{DER: der, Number: new(big.Int)}
+	if !input.ReadASN1(&outer, asn1tag.SEQUENCE) || !outer.ReadASN1(&tbs, asn1tag.SEQUENCE) ||
+		!tbs.SkipOptionalASN1(asn1tag.INTEGER) || !tbs.SkipASN1(asn1tag.SEQUENCE) || !tbs.SkipASN1(asn1tag.SEQUENCE) ||
+		!readTime(&tbs, &list.ThisUpdate) || !readTime(&tbs, &list.NextUpdate) {
+		return nil, malformed
+	}
+	if tbs.PeekASN1Tag(asn1tag.SEQUENCE) {
+		if !tbs.ReadASN1(&revoked, asn1tag.SEQUENCE) {
+			return nil, malformed
+		}
+		for !revoked.Empty() {
+			if !revoked.SkipASN1(asn1tag.SEQUENCE) {
+				return nil, malformed
+			}
+			list.Revoked++
+		}
+	}
+	var extensions cryptobyte.String
+	var some bool
+	if !tbs.ReadOptionalASN1(&extensions, &some, asn1tag.Tag(0).Constructed().ContextSpecific()) ||
+		(some && !extensions.ReadASN1(&extensions, asn1tag.SEQUENCE)) {
+		return nil, malformed
+	}
+	for !extensions.Empty() {
+		var e, id, value cryptobyte.String
+		if !extensions.ReadASN1(&e, asn1tag.SEQUENCE) || !e.ReadASN1(&id, asn1tag.OBJECT_IDENTIFIER) ||
+			!e.SkipOptionalASN1(asn1tag.BOOLEAN) || !e.ReadASN1(&value, asn1tag.OCTET_STRING) {
+			return nil, malformed
+		}
+		if bytes.Equal(id, oidNumber) && !value.ReadASN1Integer(list.Number) {
+			return nil, malformed
+		}
+	}
+	return list, nil
+}
+
+func readTime(s *cryptobyte.String, t *time.Time) bool {
+	if s.PeekASN1Tag(asn1tag.UTCTime) {
+		return s.ReadASN1UTCTime(t)
+	}
+	return s.ReadASN1GeneralizedTime(t)
 }

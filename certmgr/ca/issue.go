@@ -218,6 +218,7 @@ func (a *authority) draft(template *x509.Certificate, now time.Time) (*x509.Cert
 	if err != nil {
 		return nil, fmt.Errorf("draft: %w", err)
 	}
+	issuer.SubjectKeyId = a.keyID // where ours has none, crypto/x509 has made one
 	draft, err := create(template, issuer, template.PublicKey, key)
 	if err != nil {
 		return nil, fmt.Errorf("draft: %w", err)

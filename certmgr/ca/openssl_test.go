@@ -15,19 +15,39 @@ import (
 )
 
 // openssl runs the command, in a folder of its own.
-func openssl(t *testing.T, args ...string) string {
+func openssl(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := tryOpenSSL(t, args...)
+	if err != nil {
+		t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// opensslIn runs it in a folder that matters.
+func opensslIn(t testing.TB, dir string, args ...string) {
+	t.Helper()
+	if out, err := runOpenSSL(t, dir, args...); err != nil {
+		t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// tryOpenSSL is for what it may refuse.
+func tryOpenSSL(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	return runOpenSSL(t, t.TempDir(), args...)
+}
+
+func runOpenSSL(t testing.TB, dir string, args ...string) (string, error) {
 	t.Helper()
 	path, err := exec.LookPath("openssl")
 	if err != nil {
 		t.Skip("no openssl command")
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Dir = t.TempDir()
+	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return string(out), err
 }
 
 // purposes are what openssl must find a certificate of a profile good for.

@@ -49,6 +49,9 @@ type revocation struct {
 func (c *CA) Revoke(r Revocation) (Record, error) {
 	var record Record
 	err := c.locked(func(a *authority) error {
+		if err := c.index.Check(); err != nil {
+			return err
+		}
 		e, err := c.find(r.Serial)
 		if err != nil {
 			return err

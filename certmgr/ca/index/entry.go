@@ -70,7 +70,7 @@ func Parse(line string) (Entry, error) {
 		return Entry{}, fmt.Errorf("status %q; want V, R or E", columns[0])
 	}
 	e := Entry{Status(columns[0][0]), columns[1], columns[2], columns[3], columns[4], columns[5]}
-	if _, err := parseTime(e.Expiry); err != nil {
+	if _, err := scanTime(e.Expiry); err != nil {
 		return Entry{}, fmt.Errorf("end %w", err)
 	}
 	if err := checkSerial(e.Serial); err != nil {
@@ -143,12 +143,19 @@ func ParseSerial(s string) (*big.Int, error) {
 
 const maxSerial = 32 // octets; RFC 5280 section 4.1.2.2 has 20, old CAs may have more
 
+var isHex = func() (is [256]bool) {
+	for _, c := range "0123456789ABCDEFabcdef" {
+		is[c] = true
+	}
+	return is
+}()
+
 func checkSerial(s string) error {
 	if len(s) == 0 || len(s)%2 != 0 || len(s) > 2*maxSerial {
 		return fmt.Errorf("serial number %q; want an even number of hexadecimal digits", s)
 	}
 	for i := range len(s) {
-		if c := s[i]; c-'0' > 9 && c-'A' > 5 && c-'a' > 5 {
+		if !isHex[s[i]] {
 			return fmt.Errorf("serial number %q; want hexadecimal digits", s)
 		}
 	}
@@ -167,30 +174,54 @@ func Time(t time.Time) string {
 // parseTime reads what Time writes. Other forms of ASN.1 have no place in a
 // certificate.
 func parseTime(s string) (time.Time, error) {
+	n, err := scanTime(s)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], 0, time.UTC), nil
+}
+
+// scanTime reads a time's six numbers. Every line has one or two: nothing is
+// made of them here.
+func scanTime(s string) ([6]int, error) {
+	var n [6]int
 	digits, ok := strings.CutSuffix(s, "Z")
 	if !ok || (len(digits) != 12 && len(digits) != 14) {
-		return time.Time{}, fmt.Errorf("%q; want YYMMDDHHMMSSZ, or YYYYMMDDHHMMSSZ", s)
+		return n, fmt.Errorf("%q; want YYMMDDHHMMSSZ, or YYYYMMDDHHMMSSZ", s)
 	}
-	var n [7]int
+	short := len(digits) == 12
 	for i := range len(digits) {
 		c := digits[i] - '0'
 		if c > 9 {
-			return time.Time{}, fmt.Errorf("%q; want digits and Z", s)
+			return n, fmt.Errorf("%q; want digits and Z", s)
 		}
-		at := (i + 14 - len(digits)) / 2
+		at := i / 2
+		if !short {
+			at = max(0, at-1)
+		}
 		n[at] = 10*n[at] + int(c)
 	}
-	year := 100*n[0] + n[1]
-	if len(digits) == 12 {
-		if year += 1900; n[1] < 50 {
-			year += 100
+	if short {
+		if n[0] += 1900; n[0] < 1950 {
+			n[0] += 100
 		}
 	}
-	t := time.Date(year, time.Month(n[2]), n[3], n[4], n[5], n[6], 0, time.UTC)
-	if t.Month() != time.Month(n[2]) || t.Day() != n[3] || n[4] > 23 || n[5] > 59 || n[6] > 59 {
-		return time.Time{}, fmt.Errorf("%q; there is no such instant", s)
+	if n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > daysIn(n[0], n[1]) || n[3] > 23 || n[4] > 59 || n[5] > 59 {
+		return n, fmt.Errorf("%q; there is no such instant", s)
 	}
-	return t, nil
+	return n, nil
+}
+
+func daysIn(year, month int) int {
+	switch {
+	case month == 2 && year%4 == 0 && (year%100 != 0 || year%400 == 0):
+		return 29
+	case month == 2:
+		return 28
+	case month == 4 || month == 6 || month == 9 || month == 11:
+		return 30
+	}
+	return 31
 }
 
 // each calls do for every line of an index with its number, comments left out.

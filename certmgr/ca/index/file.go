@@ -3,9 +3,11 @@ package index
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"mailseal/internal/durable"
@@ -36,11 +38,45 @@ func (f *File) Check() error {
 		return err
 	}
 	f.seen, f.holders = nil, nil
-	if _, err := f.read(func(Entry) error { return nil }); err != nil {
+	if info.Size() >= large && noted(f.path) == stamp(info) {
+		f.seen = info
+		return nil
+	}
+	if err := f.read(func(Entry) error { return nil }); err != nil {
 		return err
 	}
-	f.seen = info
+	f.good(info)
 	return nil
+}
+
+// large is a file that takes longer to read than a note about it.
+const large = 64 << 10
+
+// good remembers the file that was found good, or that a good one became by
+// our own line; a large one in a note beside it, so that commands, which know
+// nothing yet, need not read it either. A note that got lost costs that time
+// alone.
+func (f *File) good(info os.FileInfo) {
+	f.seen = info
+	if info.Size() >= large {
+		_ = os.WriteFile(f.path+noteSuffix, []byte(stamp(info)), 0o600)
+	}
+}
+
+const noteSuffix = ".seen"
+
+func noted(path string) string {
+	b, _ := os.ReadFile(path + noteSuffix)
+	return string(b)
+}
+
+// stamp tells a file from what it was before and from others of its name.
+func stamp(info os.FileInfo) string {
+	var inode uint64
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		inode = uint64(s.Ino)
+	}
+	return fmt.Sprintf("size %d, changed %d, inode %d\n", info.Size(), info.ModTime().UnixNano(), inode)
 }
 
 // unchanged reports whether the file is the one that was found good. openssl
@@ -53,17 +89,26 @@ func (f *File) unchanged(info os.FileInfo) bool {
 func (f *File) Each(do func(Entry) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, err := f.read(do)
-	return err
+	return f.read(do)
 }
 
-// read reads all of it.
-func (f *File) read(do func(Entry) error) ([]byte, error) {
-	b, err := os.ReadFile(f.path)
+// read calls do for all entries.
+func (f *File) read(do func(Entry) error) error {
+	file, err := os.Open(f.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return b, parseLines(f.path, string(b), do)
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	var text strings.Builder // becomes a string without another copy
+	text.Grow(int(info.Size()))
+	if _, err := io.Copy(&text, file); err != nil {
+		return err
+	}
+	return parseLines(f.path, text.String(), do)
 }
 
 // Find looks for a serial, as Serial writes it.
@@ -125,7 +170,7 @@ func (f *File) Append(e Entry) error {
 		f.seen, f.holders = nil, nil
 		return err
 	}
-	f.seen = after
+	f.good(after)
 	if f.holders != nil && e.Status == Valid {
 		f.holders[e.Subject] = append(f.holders[e.Subject], e.Serial)
 	}
@@ -133,11 +178,17 @@ func (f *File) Append(e Entry) error {
 }
 
 // Replace puts an entry in the place of that with its serial. The whole file
-// is written, beside the old one, and then takes its name.
+// is written, beside the old one, and then takes its name. Who wants the other
+// lines to be good asks Check before.
 func (f *File) Replace(e Entry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b, err := f.read(func(Entry) error { return nil })
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	checked := f.unchanged(info)
+	b, err := os.ReadFile(f.path)
 	if err != nil {
 		return err
 	}
@@ -151,16 +202,20 @@ func (f *File) Replace(e Entry) error {
 	line := e.Line()
 	next := make([]byte, 0, len(b)+len(line))
 	next = append(append(append(next, b[:from]...), line...), b[to:]...)
-	return f.write(next)
+	return f.write(next, checked)
 }
 
-func (f *File) write(b []byte) error {
+// write puts new content in the place of the file. checked says that every
+// line of it is known to be good.
+func (f *File) write(b []byte, checked bool) error {
 	f.seen, f.holders = nil, nil
 	if err := durable.WriteFile(f.path, b, 0o644); err != nil {
 		return err
 	}
 	info, err := os.Stat(f.path)
-	f.seen = info
+	if err == nil && checked {
+		f.good(info)
+	}
 	return err
 }
 
@@ -188,7 +243,7 @@ func (f *File) MarkExpired(now time.Time) error {
 	}); err != nil || !changed {
 		return err
 	}
-	return f.write(next)
+	return f.write(next, true)
 }
 
 // Holders are the serials of the valid certificates for a subject.
@@ -201,7 +256,7 @@ func (f *File) Holders(subject string) ([]string, error) {
 	}
 	if f.holders == nil || !f.unchanged(info) {
 		holders := map[string][]string{}
-		if _, err := f.read(func(e Entry) error {
+		if err := f.read(func(e Entry) error {
 			if e.Status == Valid {
 				holders[e.Subject] = append(holders[e.Subject], e.Serial)
 			}
@@ -231,7 +286,7 @@ func (f *File) CutTorn(e Entry) error {
 	if !bytes.HasPrefix([]byte(e.Line()), last) {
 		return fmt.Errorf("%s: the last line has no end; mend it", f.path)
 	}
-	return f.write(b[:len(b)-len(last)])
+	return f.write(b[:len(b)-len(last)], false)
 }
 
 // Drop takes the last line away if it is that of an entry, which Append has

@@ -14,14 +14,14 @@ const good = "# a comment\n" +
 	"R\t271121203127Z\t261121203127Z,keyCompromise\t0A\tunknown\t/CN=x\n" +
 	"E\t20560101000000Z\t\t06\tunknown\t/CN=a\\\tb\n"
 
-func file(t *testing.T, content string) *File {
+func file(t testing.TB, content string) *File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "index.txt")
 	put(t, path, content)
 	return Open(path)
 }
 
-func put(t *testing.T, path, content string) {
+func put(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
@@ -279,4 +279,29 @@ func FuzzEntry(f *testing.F) {
 			t.Errorf("%q: %v, %v", e.Revocation, again, err)
 		}
 	})
+}
+
+// Who has just opened a large file knows it by the note, until it is changed.
+func TestNoteOfALargeFile(t *testing.T) {
+	f := file(t, largeIndex(2000))
+	if err := f.Check(); err != nil {
+		t.Fatal(err)
+	}
+	e := Entry{Valid, "271121203127Z", "", "0B", "unknown", "/CN=new"}
+	if err := f.Append(e); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(f.path)
+	if err != nil || noted(f.path) != stamp(info) {
+		t.Fatalf("the note says %q of %q, %v", noted(f.path), stamp(info), err)
+	}
+	put(t, f.path, largeIndex(1999)+"broken\n")
+	if err := Open(f.path).Check(); err == nil || !strings.Contains(err.Error(), "index.txt:2000") {
+		t.Errorf("Check: %v", err)
+	}
+	// One that is small has no note.
+	small := file(t, good)
+	if err := small.Check(); err != nil || noted(small.path) != "" {
+		t.Errorf("%v, a note %q", err, noted(small.path))
+	}
 }

@@ -88,7 +88,7 @@ type attribute struct {
 
 // Kinds of strings that encoding/asn1 has no name for.
 const (
-	tagVisible   = 26
+	tagVisible   = 26 // openssl folds it too, but reads no certificate with one
 	tagUniversal = 28
 )
 
