@@ -10,9 +10,9 @@ import (
 	"mailseal/internal/trust/revocation"
 )
 
-// maxTrials bounds the good paths of a signer whose revocation is asked for. One is
-// enough for nearly all.
-const maxTrials = 5
+// maxSpare bounds the good paths whose revocation is asked for besides the first of
+// each signer of a mail. That one is enough for nearly all.
+const maxSpare = 5
 
 // A trial goes through the good paths of one signer until there is one that may be
 // trusted: a CA that is revoked may have been certified by two.
@@ -28,8 +28,11 @@ func (t *trial) accept(r path.Result) bool {
 	if t.first == nil {
 		t.first = &r
 	}
-	if t.count == maxTrials || t.count > 0 && slices.ContainsFunc(r.Path, func(c *x5280.Certificate) bool { return t.revoked[string(c.X509.Raw)] }) {
-		return false
+	if t.count > 0 {
+		if t.spare == 0 || slices.ContainsFunc(r.Path, func(c *x5280.Certificate) bool { return t.revoked[string(c.X509.Raw)] }) {
+			return false
+		}
+		t.spare--
 	}
 	t.count++
 	report, ok := t.unrevoked(r)
@@ -51,7 +54,7 @@ func (s *Search) unrevoked(r path.Result) (revocation.Report, bool) {
 		return revocation.Report{}, true
 	}
 	if s.issuers == nil {
-		s.issuers = slices.Concat(s.readable(), a.cas)
+		s.issuers = slices.Concat(a.cas, s.readable()) // of too many the last are left out
 	}
 	report := a.check(s.ctx, r, revocation.Question{
 		At: s.at, Local: a.lists, Mail: s.crls, Extra: s.issuers, Fetch: a.options.Fetch, AllowWeak: a.options.Path.AllowWeak,

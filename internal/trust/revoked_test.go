@@ -2,13 +2,17 @@ package trust
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"mailseal/internal/pki/x5280"
 	"mailseal/internal/trust/path"
 	"mailseal/internal/trust/revocation"
 )
@@ -123,11 +127,10 @@ func TestRevokedAndWeak(t *testing.T) {
 	}
 }
 
-// However many good paths a mail has, revocation is asked for of a few.
+// However many good paths the signers of a mail have, revocation is asked for of a few.
 func TestTrialsAreBounded(t *testing.T) {
 	root := mint(t, "root", nil, ca)
 	sub := mint(t, "sub", root, ca)
-	leaf := mint(t, "alice", sub, user)
 	s := &says{about: map[*node]revocation.Status{}}
 	var extra []*x509.Certificate
 	for i := range 30 {
@@ -140,8 +143,12 @@ func TestTrialsAreBounded(t *testing.T) {
 	}
 	a := believing(root.cert)
 	a.check = s.check
-	if _, err := way(a, leaf.cert, extra, now); err == nil || s.count > maxTrials {
-		t.Errorf("asked %d times: %v", s.count, err)
+	search := a.Among(t.Context(), Came{Certificates: extra}, now)
+	for i := range 3 { // of all signers together
+		leaf := mint(t, fmt.Sprint("signer ", i), sub, user)
+		if f := search.Find(leaf.cert, ""); f.Err == nil || s.count > maxSpare+i+1 {
+			t.Errorf("signer %d: asked %d times: %v", i, s.count, f.Err)
+		}
 	}
 }
 
@@ -213,4 +220,112 @@ func BenchmarkDomains(b *testing.B) {
 			}
 		}
 	})
+}
+
+// crl is one of an issuer, about the node.
+func crl(t testing.TB, issuer, about *node, number int64, until time.Time) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: now.Add(-time.Hour), NextUpdate: until}
+	if about != nil {
+		list.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: about.cert.SerialNumber, RevocationTime: now.Add(-time.Hour), ReasonCode: 1}}
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, issuer.cert, issuer.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// From the bytes of CRLs, configured or from the mail, to the reason.
+func TestCRLs(t *testing.T) {
+	issuing := func(c *x509.Certificate) {
+		ca(c)
+		c.KeyUsage |= x509.KeyUsageCRLSign
+		c.SubjectKeyId = []byte(c.Subject.CommonName)
+	}
+	root, stranger := mint(t, "root", nil, issuing), mint(t, "root", nil, issuing)
+	sub := mint(t, "sub", root, issuing)
+	leaf, pinned := mint(t, "alice", sub, user), mint(t, "pinned", sub, user)
+	later, past := now.AddDate(0, 0, 7), now.Add(-time.Minute)
+	above := crl(t, root, nil, 1, later)
+	for _, tt := range []struct {
+		name       string
+		local, own [][]byte
+		leaf       *node
+		soft, hard Reason
+		status     revocation.Status // soft
+	}{
+		{"none", nil, nil, leaf, "", RevocationUnknown, revocation.Unknown},
+		{"good", [][]byte{above, crl(t, sub, nil, 1, later)}, nil, leaf, "", "", revocation.Good},
+		{"good, by those in the mail", nil, [][]byte{above, crl(t, sub, nil, 1, later)}, leaf, "", "", revocation.Good},
+		{"revoked", [][]byte{above, crl(t, sub, leaf, 1, later)}, nil, leaf, Revoked, Revoked, revocation.Revoked},
+		{"revoked, by one in the mail", nil, [][]byte{crl(t, sub, leaf, 1, later)}, leaf, Revoked, Revoked, revocation.Revoked},
+		{"revoked, and an older one in the mail", [][]byte{above, crl(t, sub, leaf, 2, later)}, [][]byte{crl(t, sub, nil, 1, later)}, leaf, Revoked, Revoked, revocation.Revoked},
+		{"revoked CA", [][]byte{crl(t, root, sub, 1, later), crl(t, sub, nil, 1, later)}, nil, leaf, RevokedCA, RevokedCA, revocation.Revoked},
+		{"out of date", [][]byte{above, crl(t, sub, nil, 1, past)}, nil, leaf, "", RevocationUnknown, revocation.Unknown},
+		{"by a stranger of that name", [][]byte{crl(t, stranger, sub, 1, later)}, nil, leaf, "", RevocationUnknown, revocation.Unknown},
+		{"pinned", [][]byte{above, crl(t, sub, pinned, 1, later)}, nil, pinned, "", "", revocation.Good},
+	} {
+		var lists []*x5280.CRL
+		for _, der := range tt.local {
+			l, err := x5280.ParseCRL(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lists = append(lists, l)
+		}
+		for mode, want := range map[revocation.Mode]Reason{revocation.Soft: tt.soft, revocation.Hard: tt.hard, revocation.Off: ""} {
+			a := New(Sources{
+				Mail: []*x509.Certificate{root.cert}, Pinned: []*x509.Certificate{pinned.cert}, Lists: revocation.NewLists(lists...),
+			}, Options{Revocation: mode})
+			for range 2 { // found, and remembered
+				f := a.Among(t.Context(), Came{Certificates: []*x509.Certificate{sub.cert}, CRLs: tt.own}, now).Find(tt.leaf.cert, "")
+				if because(f) != want || mode == revocation.Soft && f.Revocation.Status != tt.status {
+					t.Errorf("%s, %s: %v, %s; want %q", tt.name, mode, f.Err, f.Revocation.Status, want)
+				}
+			}
+		}
+	}
+	// A good CRL that runs out is good no more, though the path is remembered.
+	l, err := x5280.ParseCRL(crl(t, root, nil, 1, now.Add(time.Hour)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(Sources{Mail: []*x509.Certificate{root.cert}, Lists: revocation.NewLists(l)}, Options{Revocation: revocation.Hard})
+	bob := mint(t, "bob", root, user)
+	for _, hours := range []time.Duration{0, 2, 0} {
+		_, err := way(a, bob.cert, nil, now.Add(hours*time.Hour))
+		if (err == nil) != (hours == 0) {
+			t.Errorf("after %d hours: %v", hours, err)
+		}
+	}
+}
+
+// Who is certified with DSA is weak, where everything else holds (NIST's own
+// certificates: nothing else makes them any more).
+func TestDSA(t *testing.T) {
+	root := os.Getenv("MAILSEAL_CORPORA")
+	if root == "" {
+		root = "../../../shared/corpora"
+	}
+	read := func(name string) *x509.Certificate {
+		der, err := os.ReadFile(filepath.Join(root, "pkits/certs", name+".crt"))
+		if err != nil {
+			t.Skip("corpus pkits is absent: set MAILSEAL_CORPORA")
+		}
+		c, err := x5280.ParseX509(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	anchor, issuer := read("TrustAnchorRootCertificate"), read("DSACACert")
+	a := New(Sources{Mail: []*x509.Certificate{anchor}}, Options{Revocation: revocation.Off})
+	for name, want := range map[string]Reason{
+		"ValidDSASignaturesTest4EE": Weak, "InvalidDSASignatureTest6EE": Unknown,
+	} {
+		if f := a.Among(t.Context(), Came{Certificates: []*x509.Certificate{issuer}}, now).Find(read(name), ""); because(f) != want {
+			t.Errorf("%s: %v, want %q", name, f.Err, want)
+		}
+	}
 }

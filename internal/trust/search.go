@@ -47,9 +47,10 @@ type Search struct {
 	at       time.Time
 	came     []byte               // digest of all that came along
 	read     []*x5280.Certificate // extra, when first needed
-	issuers  []*x5280.Certificate // read and the CAs, when first needed
+	issuers  []*x5280.Certificate // the CAs and read, when first needed
 	searches map[*circle]*path.Search
 	revoked  map[string]bool // certificates that are known to be, by their DER
+	spare    int             // trials left, besides the first of each signer
 }
 
 // Find says whether leaf is trusted. CAs that are trusted for one domain only count
