@@ -35,6 +35,7 @@ type entry struct {
 	head
 	body    []byte
 	checked time.Time // the server said then that this is the newest
+	doubted bool      // its signature could not be verified
 }
 
 // A head is what a file says of its body, as JSON in its first line.
@@ -54,6 +55,9 @@ func (e *entry) fresh(now time.Time) bool {
 // quarters of its life are over, and once a day, as a CA publishes a list before
 // its time when much has happened; and then not with each mail.
 func (e *entry) due(now time.Time) bool {
+	if e.doubted {
+		return !now.Before(e.checked.Add(time.Minute))
+	}
 	life := e.Until.Sub(e.From)
 	at := e.From.Add(life / 4 * 3)
 	if daily := e.checked.Add(24 * time.Hour); daily.Before(at) {
@@ -173,24 +177,18 @@ func (c *cache) touch(key string, e *entry, now time.Time) *entry {
 	return &renewed
 }
 
-// drop forgets an entry, if it has this body.
-func (c *cache) drop(it item, body []byte, maxSize int64) error {
-	e := c.get(it, maxSize)
-	if e == nil || !bytes.Equal(e.body, body) {
-		return nil
-	}
+// doubt marks an entry, if it still has this body. Nothing is written: who reads
+// the file after a restart finds out anew.
+func (c *cache) doubt(key string, body []byte) {
 	c.mu.Lock()
-	if h := c.held[it.key]; h != nil && h.entry == e {
-		c.size -= int64(len(e.body))
-		delete(c.held, it.key)
+	defer c.mu.Unlock()
+	h := c.held[key]
+	if h == nil || h.doubted || !bytes.Equal(h.body, body) {
+		return
 	}
-	c.mu.Unlock()
-	if c.dir == "" || c.readOnly {
-		return nil
-	}
-	c.files.Lock()
-	defer c.files.Unlock()
-	return durable.Remove(c.path(it.key))
+	doubted := *h.entry
+	doubted.doubted = true
+	h.entry = &doubted
 }
 
 // hold keeps an entry in memory, in the place of those that were not used for

@@ -328,26 +328,42 @@ func TestOCSP(t *testing.T) {
 	b.crl(o.URL)
 }
 
-// What is refused is forgotten, on disk too, and not asked for again at once.
-func TestRefused(t *testing.T) {
-	dir := t.TempDir()
+// What cannot be verified is asked for again, and an older list takes its place:
+// a forged one does not keep the true one out.
+func TestDoubt(t *testing.T) {
 	forged, good := list(t, 1<<40, 1, 999), list(t, 1, 0, 24)
 	o := newOrigin(t)
-	o.has(forged)
-	b := newBench(t, Config{Settings: on(), Dir: dir})
+	serve := func(list []byte) {
+		o.will(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"1"`)
+			if r.Header.Get("If-None-Match") != "" {
+				w.WriteHeader(http.StatusNotModified)
+			} else {
+				w.Write(list)
+			}
+		})
+	}
+	serve(forged)
+	b := newBench(t, Config{Settings: on(), Dir: t.TempDir()})
 	b.clock.pass(time.Hour)
-	b.Refused(o.URL, nil, b.crl(o.URL))
-	if got := b.no(o.URL); !strings.Contains(got, "not signed as it must be") {
-		t.Error(got)
-	}
-	if names := onDisk(t, dir); len(names) != 0 {
-		t.Errorf("files %q", names)
-	}
-	o.has(good)
-	b.clock.pass(firstPause)
 	b.crl(o.URL)
-	b.Refused(o.URL, nil, forged) // which somebody still had
-	if got := b.crl(o.URL); !bytes.Equal(got, good) {
-		t.Error("what was not refused has gone")
+	serve(good)
+	b.Doubt(o.URL, nil, good) // which is not what there is
+	b.clock.pass(time.Minute)
+	if got := b.crl(o.URL); !bytes.Equal(got, forged) || o.hits.Load() != 1 {
+		t.Errorf("asked %d times before anybody doubted", o.hits.Load())
+	}
+	b.Doubt(o.URL, nil, forged)
+	eventually(t, "the true list", func() bool { return bytes.Equal(b.crl(o.URL), good) })
+	if n := o.hits.Load(); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+	// Doubts about what does not change cost a request a minute.
+	for range 10 {
+		b.Doubt(o.URL, nil, good)
+		b.crl(o.URL)
+	}
+	if n := o.hits.Load(); n != 2 {
+		t.Errorf("asked %d times", n)
 	}
 }

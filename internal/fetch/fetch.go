@@ -150,17 +150,15 @@ func (f *Fetcher) OCSP(ctx context.Context, where string, request []byte) ([]byt
 	return f.get(ctx, where, request)
 }
 
-// Refused is told by who checks signatures that what came from a URL is not
-// good: it is forgotten, and not fetched again at once. The request is that of
-// OCSP, nil for a CRL.
-func (f *Fetcher) Refused(where string, request, body []byte) {
-	c := f.client.Load()
-	it, err := newItem(where, request, c.Allow)
-	if err != nil {
-		return
+// Doubt is told by who checks signatures that what came from a URL could not be
+// verified; the request is that of OCSP, nil for a CRL. It stays, as another mail
+// may bring along whose signature it is, but is soon asked for again, and what
+// comes then takes its place even if it is older: whoever forged a list on the
+// way must not keep the true one out.
+func (f *Fetcher) Doubt(where string, request, body []byte) {
+	if it, err := newItem(where, request, f.client.Load().Allow); err == nil {
+		f.cache.doubt(it.key, body)
 	}
-	f.told(f.cache.drop(it, body, c.limit(it)))
-	f.failed(it, &Error{Host: it.name(), Reason: "what it sends is not signed as it must be"})
 }
 
 // An item is one thing to fetch.
@@ -300,6 +298,9 @@ func (f *Fetcher) fetch(it item) (_ *entry, err error) {
 
 // renew asks the server. An older list never takes a newer one's place.
 func (f *Fetcher) renew(ctx context.Context, c *client, it item, old *entry) (*entry, error) {
+	if old != nil && old.doubted {
+		old = nil // nothing of it counts: a forger chose its ETag too
+	}
 	a, err := f.ask(ctx, c, it, old)
 	if err != nil {
 		return nil, err
