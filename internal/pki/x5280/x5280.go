@@ -1,5 +1,5 @@
-// Package x5280 reads certificates as RFC 5280 defines them, for who validates
-// paths. crypto/x509 refuses some that are valid (a distribution point relative to
+// Package x5280 reads certificates and CRLs as RFC 5280 defines them, for who validates
+// paths and asks about revocation. crypto/x509 refuses some that are valid (a distribution point relative to
 // its CRL's issuer, a negative serial number, a DSA key that inherits its
 // parameters, odd names), and of others it keeps less than the rules need: whether
 // a key usage is there at all, constraints on directory names, policy mappings.
@@ -12,7 +12,10 @@
 // certificate, which the rules refuse by it; only what is no certificate at all is
 // an error.
 //
-// RFC 5280 sections 4.1, 4.2 and 7.1, RFC 4518 (comparison of names), RFC 9598
+// A CRL stays the bytes that it is, with an index of four bytes for each entry: those of
+// large CAs have some hundred thousand.
+//
+// RFC 5280 sections 4.1, 4.2, 5 and 7.1, RFC 4518 (comparison of names), RFC 9598
 // (SmtpUTF8Mailbox).
 package x5280
 

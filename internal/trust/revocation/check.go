@@ -2,7 +2,6 @@ package revocation
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,18 +11,8 @@ import (
 	"mailseal/internal/trust/path"
 )
 
-// Bounds of one Check. The work is what checks of signatures cost (see x509key.Cost).
-// CRLs of the mail have their own, so that they cannot use up what the others need.
-const (
-	maxMailLists = 100     // CRLs of a mail that are looked at
-	maxMailBytes = 8 << 20 // of them
-	mailWork     = 50 * time.Millisecond
-	otherWork    = 100 * time.Millisecond
-	maxSigners   = 16 // certificates that are tried as the signer of a CRL
-	maxDepth     = 4  // issuers of CRLs whose certificates need CRLs, whose issuers...
-	maxFetches   = 12
-	maxExtra     = 1000 // certificates among which issuers of CRLs are looked for
-)
+// maxExtra bounds the certificates among which issuers of CRLs are looked for.
+const maxExtra = 1000
 
 // skew is how far a clock may be off, ours or theirs.
 const skew = 5 * time.Minute
@@ -66,41 +55,11 @@ type checker struct {
 	search *path.Search                    // made when first needed
 	named  map[string][]*x5280.Certificate // possible issuers of CRLs, by subject
 	paths  map[*x5280.Certificate]path.Result
-	others map[string][]list // CRLs besides the configured ones, by issuer
-	more   bool              // there were more in the mail
 
 	answers map[string]said // by certificate
 	asking  []*x5280.Certificate
 	circles int // how often something led back to what is being asked
-
-	mail    time.Duration    // work left for CRLs of the mail
-	work    time.Duration    // and for others
-	fetched map[string]error // by URL
-}
-
-// A list is a CRL with where it is from.
-type list struct {
-	*known
-	origin origin
-}
-
-type origin string
-
-const (
-	configured origin = "configured"
-	mailed     origin = "came with the mail"
-	fetched    origin = "fetched"
-)
-
-func (l list) String() string {
-	s := fmt.Sprintf("CRL of %q of %s", l.Issuer, l.ThisUpdate.UTC().Format(time.DateTime))
-	if l.Base != nil {
-		s = "delta " + s
-	}
-	if l.Number != nil {
-		s += ", number " + l.Number.String()
-	}
-	return s + " (" + string(l.origin) + ")"
+	*Effort
 }
 
 // said is an Answer with the time of who gave it.
@@ -112,7 +71,10 @@ type said struct {
 func newChecker(ctx context.Context, r path.Result, q Question) *checker {
 	k := &checker{
 		q: q, ctx: ctx, memory: &memory{}, named: map[string][]*x5280.Certificate{}, paths: map[*x5280.Certificate]path.Result{},
-		others: map[string][]list{}, answers: map[string]said{}, mail: mailWork, work: otherWork, fetched: map[string]error{},
+		answers: map[string]said{}, Effort: q.Effort,
+	}
+	if k.Effort == nil {
+		k.Effort = NewEffort()
 	}
 	k.anchor = r.Path[len(r.Path)-1]
 	k.extra = slices.Concat(r.Path[:len(r.Path)-1], q.Extra)
@@ -124,55 +86,11 @@ func newChecker(ctx context.Context, r path.Result, q Question) *checker {
 	if q.Local != nil {
 		k.memory = &q.Local.memory
 	}
-	k.addMail()
+	if !k.begun {
+		k.begun = true
+		k.addMail()
+	}
 	return k
-}
-
-// addMail takes the CRLs that came with the mail. What is none says nothing.
-func (k *checker) addMail() {
-	left := maxMailBytes
-	for i, der := range k.q.Mail {
-		if left -= len(der); i == maxMailLists || left < 0 {
-			k.more = true
-			return
-		}
-		if l, err := k.parse(der); err == nil {
-			k.add(list{l, mailed})
-		}
-	}
-}
-
-// parse reads a CRL in DER or PEM, unless it is known.
-func (k *checker) parse(file []byte) (*known, error) {
-	if l := k.memory.get(sha256.Sum256(file)); l != nil {
-		return l, nil
-	}
-	all, err := x5280.ParseCRLs(file)
-	if err != nil {
-		return nil, err
-	}
-	if l := k.memory.get(sha256.Sum256(all[0].Raw)); l != nil { // it was PEM
-		return l, nil
-	}
-	return &known{CRL: all[0]}, nil
-}
-
-// add takes a CRL, once.
-func (k *checker) add(l list) {
-	key := l.Issuer.Key()
-	if !slices.ContainsFunc(k.lists(key), func(m list) bool { return string(m.Raw) == string(l.Raw) }) {
-		k.others[key] = append(k.others[key], l)
-	}
-}
-
-// lists are the CRLs of an issuer.
-func (k *checker) lists(issuer string) (all []list) {
-	if k.q.Local != nil {
-		for _, l := range k.q.Local.byIssuer[issuer] {
-			all = append(all, list{l, configured})
-		}
-	}
-	return append(all, k.others[issuer]...)
 }
 
 // ask answers for a certificate; above it are its issuer and who is above that, up to

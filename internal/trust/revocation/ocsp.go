@@ -63,15 +63,7 @@ func (k *checker) online(c *x5280.Certificate, above []*x5280.Certificate) (a sa
 
 // respond asks one responder.
 func (k *checker) respond(url string, c *x5280.Certificate, above []*x5280.Certificate) (said, error) {
-	if len(k.fetched) == maxFetches {
-		return said{}, errFetches
-	}
-	k.fetched[fmt.Sprintf("%s#%x", url, c.Serial)] = nil
-	request, err := request(c, above[0])
-	if err != nil {
-		return said{}, err
-	}
-	der, err := k.q.Fetch.OCSP(k.ctx, url, request)
+	der, err := k.requested(url, c, above[0])
 	if err != nil {
 		return said{}, err
 	}
@@ -102,6 +94,23 @@ func (k *checker) respond(url string, c *x5280.Certificate, above []*x5280.Certi
 		a.Reason, a.Source = fmt.Sprintf("the OCSP responder at %.200q does not know the certificate", url), ""
 	}
 	return said{a, s.thisUpdate}, nil
+}
+
+// requested is a responder's answer, for which it is asked once.
+func (k *checker) requested(url string, c, issuer *x5280.Certificate) ([]byte, error) {
+	request, err := request(c, issuer)
+	if err != nil {
+		return nil, err
+	}
+	key := url + " " + string(request) // no URL has a space in it
+	if err, again := k.fetched[key]; again {
+		return k.answered[key], err
+	}
+	if len(k.fetched) == maxFetches {
+		return nil, errFetches
+	}
+	k.answered[key], k.fetched[key] = k.q.Fetch.OCSP(k.ctx, url, request)
+	return k.answered[key], k.fetched[key]
 }
 
 // request is one for a single certificate, without a nonce: then responders may answer

@@ -87,12 +87,20 @@ type Report struct {
 }
 
 // A Fetcher gets what certificates point at. What it returns need not be verified:
-// Check does. It bounds size and time, and knows where it may go.
+// Check does. It bounds size and time, and knows where it may go. It relies on being
+// asked only about paths that are valid otherwise and end in a trust anchor: junk
+// certificates must not make us ask anybody.
 type Fetcher interface {
 	// CRL gets one, in DER or PEM.
 	CRL(ctx context.Context, url string) ([]byte, error)
 	// OCSP asks a responder; request and response are DER (RFC 6960 appendix A).
 	OCSP(ctx context.Context, url string, request []byte) ([]byte, error)
+}
+
+// A Doubter is a Fetcher that keeps what it has got, and is told what could not be
+// verified. The request is that of OCSP, nil for a CRL.
+type Doubter interface {
+	Doubt(url string, request, body []byte)
 }
 
 // A Question is all that Check may use besides the path.
@@ -105,6 +113,9 @@ type Question struct {
 	// mail. None of them is trusted; a way must lead from it to the path's anchor.
 	Extra []*x5280.Certificate
 	Fetch Fetcher // nil: nothing is fetched
+	// Effort is shared by all questions about one mail, which all have the same Mail and
+	// Fetch; nil is one question alone.
+	Effort *Effort
 	// AllowWeak takes CRLs and OCSP responses with signatures that path.Weak is about.
 	AllowWeak bool
 }

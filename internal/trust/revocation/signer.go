@@ -33,9 +33,12 @@ func (k *checker) verify(l list, above []*x5280.Certificate) (by *x5280.Certific
 	}
 	for _, c := range k.signers(l, above) {
 		if err := k.signed(l, c); err != nil {
-			if path.IsWeak(err) {
+			switch {
+			case err == errWork:
+				refuse(signature, "was not looked at: %v", err)
+			case path.IsWeak(err):
 				refuse(signer, "is signed by %s in a way that is too weak to be trusted (%v)", c, err)
-			} else {
+			default:
 				refuse(signature, "is not signed by %s (%v)", c, err)
 			}
 			continue
@@ -122,6 +125,10 @@ func (k *checker) issuer(c *x5280.Certificate, above []*x5280.Certificate) (Stat
 	}
 	r, ok := k.paths[c]
 	if !ok {
+		if k.searches == 0 {
+			return Unknown, "so many others were looked at for this mail that the way from there to a CA that is trusted here was not looked for"
+		}
+		k.searches--
 		r = k.search.Path(c)
 		k.paths[c] = r
 	}

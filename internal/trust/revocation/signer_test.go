@@ -154,6 +154,39 @@ func TestWeak(t *testing.T) {
 	}
 }
 
+// All questions about a mail together cost no more than one may.
+func TestEffort(t *testing.T) {
+	w := asks(nil)
+	n := w.fetch.(*net)
+	w.mail = [][]byte{forge.CRL{Issuer: w.issuer.Subject}.Sign(w.alice)}
+	q, r := w.question(t), w.result(t)
+	q.Effort = NewEffort()
+	first := Check(context.Background(), r, q)
+	asks, work := n.asks, q.Effort.mail
+	if asks != 2 || work == mailWork || first.Answers[0].Status != Unknown {
+		t.Errorf("%d asked, %v left: %s", asks, work, told(first))
+	}
+	again := Check(context.Background(), r, q)
+	if n.asks != asks || again.Answers[0].Reason != first.Answers[0].Reason {
+		t.Errorf("%d asked, %s", n.asks, told(again))
+	}
+	for range 10000 {
+		if q.Effort.mail < work/1000 {
+			break
+		}
+		Check(context.Background(), r, q)
+	}
+	if a := Check(context.Background(), r, q).Answers[0]; a.Status != Unknown || !strings.Contains(a.Reason, errWork.Error()) {
+		t.Errorf("%s: %s", a.Status, a.Reason)
+	}
+	q.Effort.searches = 0
+	q.Local = NewLists(parseCRL(t, forge.CRL{}.Sign(signs("CA").Sign(w.root))), parseCRL(t, forge.CRL{}.Sign(w.root)))
+	q.Extra = []*x5280.Certificate{parse(t, signs("CA").Sign(w.root).DER)}
+	if a := Check(context.Background(), r, q).Answers[0]; a.Status != Unknown || !strings.Contains(a.Reason, "was not looked for") {
+		t.Errorf("%s: %s", a.Status, a.Reason)
+	}
+}
+
 // One set of lists serves all.
 func TestParallel(t *testing.T) {
 	w := newWorld().has(forge.CRL{Entries: lost})
