@@ -59,6 +59,10 @@ func parseCSR(b []byte) (*x509.CertificateRequest, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch csr.SignatureAlgorithm {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.MD5WithRSA:
+		return nil, fmt.Errorf("its signature (%v): want one with SHA-256 or better", csr.SignatureAlgorithm)
+	}
 	if err := csr.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("its signature (%v): %w", csr.SignatureAlgorithm, err)
 	}

@@ -41,11 +41,10 @@ func parseEmail(s string) (string, error) {
 // stands in a dNSName: in A-labels (RFC 5280 section 7.2).
 func parseHost(s string) (string, error) {
 	base, wild := strings.CutPrefix(s, "*.")
-	a, err := idna.Registration.ToASCII(base)
+	a, err := idna.Registration.ToASCII(strings.ToLower(base))
 	if err != nil || a == "" || len(a) > maxHost || strings.HasSuffix(a, ".") {
 		return "", fmt.Errorf("host name %q: want labels of letters, digits and hyphens, as mx.example.jp", s)
 	}
-	a = strings.ToLower(a)
 	for label := range strings.SplitSeq(a, ".") {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
 			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
