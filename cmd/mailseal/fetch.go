@@ -44,4 +44,7 @@ func (f fetching) Handle(ctx context.Context, m *message.Message) (message.Verdi
 	return f.Handler.Handle(f.fetch.Mail(ctx), m)
 }
 
-var _ revocation.Fetcher = (*fetch.Fetcher)(nil)
+var (
+	_ revocation.Fetcher = (*fetch.Fetcher)(nil)
+	_ revocation.Doubter = (*fetch.Fetcher)(nil)
+)

@@ -139,6 +139,9 @@ func (k *checker) newest(lists []list, above []*x5280.Certificate, why *reasons)
 		}
 		signer, doubt, failed := k.verify(l, above)
 		if failed != nil {
+			if from, ok := k.came[l.known]; ok {
+				k.doubt(from.url, nil, from.file)
+			}
 			why.add(failed.stage, "%s", failed.text)
 			continue
 		}

@@ -34,13 +34,14 @@ type Effort struct {
 	searches int               // left
 	fetched  map[string]error  // by URL, and by what a responder was asked
 	answered map[string][]byte // by what a responder was asked
+	came     map[*known]download
 }
 
 // NewEffort is for a mail.
 func NewEffort() *Effort {
 	return &Effort{
 		others: map[string][]list{}, mail: mailWork, work: otherWork, searches: maxSearches,
-		fetched: map[string]error{}, answered: map[string][]byte{},
+		fetched: map[string]error{}, answered: map[string][]byte{}, came: map[*known]download{},
 	}
 }
 

@@ -70,6 +70,19 @@ func (k *checker) fetchPoints(points []x5280.DistributionPoint) (failed []string
 	return failed
 }
 
+// A download is where a CRL was fetched, and as what.
+type download struct {
+	url  string
+	file []byte
+}
+
+// doubt tells a Fetcher that keeps what it gets of what could not be verified.
+func (k *checker) doubt(url string, request, body []byte) {
+	if d, ok := k.q.Fetch.(Doubter); ok {
+		d.Doubt(url, request, body)
+	}
+}
+
 // fetch gets a CRL, once.
 func (k *checker) fetch(url string) error {
 	if err, again := k.fetched[url]; again {
@@ -87,6 +100,7 @@ func (k *checker) fetch(url string) error {
 		if err != nil {
 			return fmt.Errorf("what is at %.200q is no CRL: %w", url, err)
 		}
+		k.came[l] = download{url, file}
 		k.add(list{l, fetched})
 		return nil
 	}()

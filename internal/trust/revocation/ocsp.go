@@ -84,6 +84,9 @@ func (k *checker) respond(url string, c *x5280.Certificate, above []*x5280.Certi
 	}
 	by, err := k.responder(r, above)
 	if err != nil {
+		if asked, rerr := request(c, above[0]); rerr == nil {
+			k.doubt(url, asked, der)
+		}
 		return said{}, err
 	}
 	a := Answer{Certificate: c, Status: s.status, Source: fmt.Sprintf("OCSP responder %s at %.200q of %s", by, url, s.thisUpdate.UTC().Format(time.DateTime))}
