@@ -26,6 +26,9 @@ func unclear(p *message.Part) string {
 		if word, _, _ := strings.Cut(f.Text(), ";"); !strings.EqualFold(strings.Trim(word, " \t"), p.MediaType) {
 			return "Content-Type has a comment or a backslash, or something else beside the type"
 		}
+		if strings.HasPrefix(p.Malformed, "Content-Type with ") {
+			return p.Malformed // RFC 2045 section 5.2: then it may be taken for text
+		}
 	}
 	return ""
 }

@@ -46,6 +46,11 @@ func TestReadersThatSeeMore(t *testing.T) {
 
 		{"mail of two types in one", strings.Replace(signature(sigType), "multipart/signed;", "multipart/signed text/html;", 1), false},
 		{"type in capitals", strings.Replace(signature(sigType), "multipart/signed;", "Multipart/SIGNED ;", 1), true},
+		{"mail with words behind a parameter", strings.Replace(signature(sigType), "; micalg", " x; micalg", 1), false},
+		{"mail with a parameter without a value", strings.Replace(signature(sigType), "; micalg", "; x; micalg", 1), false},
+		{"mail with letters that are none in its type", strings.Replace(signature(sigType), "; micalg", "\x85; micalg", 1), false},
+		{"mail with a parameter that is not quoted", strings.Replace(signature(sigType), `"application/pkcs7-signature"`, "application/pkcs7-signature", 1), true},
+		{"opaque, words behind a parameter", opaque("Content-Type: " + p7mType + " x\n" + encoding), false},
 		{"preamble", before("--=_ are the first characters of a delimiter\n"), true},
 		{"delimiter and more in the preamble", before("--=_sX\n" + more), false},
 		{"delimiter behind a CR in the preamble", before("text\r--=_s\r" + more), false},
