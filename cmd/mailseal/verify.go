@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mailseal/internal/certfile"
 	"mailseal/internal/mailaddr"
 	"mailseal/internal/pki"
 	"mailseal/internal/pki/x5280"
@@ -144,10 +145,10 @@ func (f *verifyFlags) prepare(ctx context.Context) (*verification, error) {
 func (f *verifyFlags) anchors() (*trust.Anchors, error) {
 	s := trust.Sources{Domains: map[string][]*x509.Certificate{}}
 	var err error
-	if s.Mail, err = readAll(f.cas, pki.ReadCertificates); err != nil {
+	if s.Mail, err = readAll(f.cas, certfile.Read); err != nil {
 		return nil, err
 	}
-	if s.Pinned, err = readAll(f.pinned, pki.ReadCertificates); err != nil {
+	if s.Pinned, err = readAll(f.pinned, certfile.Read); err != nil {
 		return nil, err
 	}
 	for _, text := range f.domainCAs {
@@ -155,7 +156,7 @@ func (f *verifyFlags) anchors() (*trust.Anchors, error) {
 		if err != nil {
 			return nil, err
 		}
-		cas, err := pki.ReadCertificates(file)
+		cas, err := certfile.Read(file)
 		if err != nil {
 			return nil, err
 		}
