@@ -30,8 +30,11 @@ const (
 
 func verifyCommand() command {
 	return command{
-		name:  "verify",
-		args:  "[-ca FILE|DIR]... [-crl FILE|DIR]... [-revocation off|soft|hard] [-at TIME] [-policy OID]... [-no-address-check] [-json] < mail",
+		name: "verify",
+		args: "[-ca FILE|DIR]... [-domain-ca DOMAIN=FILE|DIR]... [-pinned FILE|DIR]... [-signers FILE]\n" +
+			"    [-crl FILE|DIR]... [-revocation off|soft|hard] [-policy OID]... [-explicit-policy] [-inhibit-mapping]\n" +
+			"    [-inhibit-any-policy] [-at TIME] [-no-address-check] [-use-sender] [-ignore-local-case] [-weak policy|fail]\n" +
+			"    [-authserv-id ID] [-json] < mail",
 		short: "what is the signature of one mail worth",
 		long: `Judges the mail on standard input as the milter would, but fetches nothing. The
 first line of standard output is the value of an Authentication-Results field;
@@ -78,7 +81,7 @@ type verifyFlags struct {
 }
 
 func (f *verifyFlags) add(fs *flag.FlagSet) {
-	fs.Var(&f.cas, "ca", "trust anchors: `FILE|DIR` of certificates, PEM or DER; again for more. Without any nobody is trusted")
+	fs.Var(&f.cas, "ca", "trust anchors: `FILE|DIR` of certificates; again for more. Without any nobody is trusted")
 	fs.Var(&f.domainCAs, "domain-ca", "CAs trusted for the signers of one domain: `DOMAIN=FILE|DIR`; with a leading dot for those below it")
 	fs.Var(&f.pinned, "pinned", "certificates trusted as themselves: `FILE|DIR`")
 	fs.Var(&f.crls, "crl", "revocation lists: `FILE|DIR`, PEM or DER; again for more. Those in the mail count, too")

@@ -162,6 +162,24 @@ func (s *shelf) signed(c *x509.Certificate, header string) []byte {
 	key := s.newKey()
 	c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
 	*c = *s.certify(c, s.root, key)
+	return s.mail(c, key, header)
+}
+
+// selfSigned is such a mail whose signer certified himself, and the file of that.
+func (s *shelf) selfSigned(name string, isCA bool) (mail []byte, file string) {
+	s.t.Helper()
+	by := s.key
+	s.key = s.newKey()
+	c := s.certify(&x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, EmailAddresses: []string{"bob@partner.example"}, IsCA: isCA, BasicConstraintsValid: true,
+	}, nil, s.key)
+	mail = s.mail(c, s.key, "From: bob@partner.example")
+	s.key = by
+	return mail, s.write(name, testpki.CertPEM(c))
+}
+
+func (s *shelf) mail(c *x509.Certificate, key crypto.Signer, header string) []byte {
+	s.t.Helper()
 	content := "Content-Type: text/plain\r\n\r\nHello\r\n"
 	prefix, suffix, err := cms.SignOpaque(strings.NewReader(content), int64(len(content)), cms.Signer{Certificate: c, Key: key, SigningTime: time.Now(), Digest: crypto.SHA256})
 	if err != nil {
@@ -242,6 +260,8 @@ func TestVerifySettings(t *testing.T) {
 	byBare := s.signed(bare, from)
 	secretary := s.signed(&x509.Certificate{EmailAddresses: []string{"amy@partner.example"}}, from+"\nSender: amy@partner.example")
 	capital := s.signed(&x509.Certificate{EmailAddresses: []string{"Bob@partner.example"}}, from)
+	bySelf, self := s.selfSigned("self.pem", false)
+	byOwnCA, ownCA := s.selfSigned("own.pem", true)
 	signers := s.write("signers", fmt.Appendf(nil, "serial:%X issuer:%q bob@partner.example\n", bare.SerialNumber, bare.Issuer))
 	for _, tt := range []struct {
 		name   string
@@ -262,6 +282,10 @@ func TestVerifySettings(t *testing.T) {
 		{"case by flag", capital, []string{"-ca", ca, "-ignore-local-case"}, 0, "smime=pass"},
 		{"policies", capital, []string{"-ca", ca, "-no-address-check", "-policy", "2.5.29.32.0"}, 0, "smime=pass"},
 		{"explicit policy", capital, []string{"-ca", ca, "-no-address-check", "-explicit-policy"}, 1, `smime=fail reason="no acceptable certificate policy"`},
+		{"self-signed, as a trust anchor", bySelf, []string{"-ca", self}, 0, "smime=pass body.smime-identifier=bob@partner.example"},
+		{"self-signed, pinned", bySelf, []string{"-pinned", self}, 0, "smime=pass body.smime-identifier=bob@partner.example"},
+		{"self-signed, unknown", bySelf, []string{"-ca", ca}, 1, "no path to a trust anchor"},
+		{"self-signed, says that it is a CA", byOwnCA, []string{"-ca", ownCA}, 0, "smime=pass body.smime-identifier=bob@partner.example"},
 		{"no policy", capital, []string{"-policy", "x"}, 2, `-policy "x": want an object identifier`},
 		{"no domain", capital, []string{"-domain-ca", ca}, 2, "want a domain and the file of its CA"},
 		{"no such weakness", capital, []string{"-weak", "pass"}, 2, "want policy or fail"},
