@@ -62,7 +62,8 @@ func ambiguous(k Kind, h message.Header) string {
 // these fields at all.
 func veiled(h message.Header) string {
 	for i, f := range h {
-		if why := headerEnd(f); why != "" && (i > 0 || !strings.HasPrefix(f.Raw(), "From ")) { // mbox's line
+		mbox := i == 0 && f.Name() == "" && strings.HasPrefix(f.Raw(), "From ")
+		if why := headerEnd(f); why != "" && !mbox {
 			return why
 		}
 		for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "MIME-Version"} {

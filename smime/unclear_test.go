@@ -71,6 +71,7 @@ func TestReadersThatSeeMore(t *testing.T) {
 		{"mail from an mbox", "From alice Sat Nov 21 12:00:00 2026\n" + signature(sigType), true},
 		{"mail with a line of blanks", "X: y\n \t\nforged: z\n" + signature(sigType), false},
 		{"mail with a line of blanks and a CR", "X: y\n \r\nforged: z\n" + signature(sigType), false},
+		{"mail with a blank before From's colon", "From : a\n" + signature(sigType), false},
 		{"mail with a blank before a colon", "X : y\n" + signature(sigType), false},
 		{"mail with two CRs", "X: y\r\r z\n" + signature(sigType), false},
 		{"mail with a CR and words", "X: y\rforged\n" + signature(sigType), false},
