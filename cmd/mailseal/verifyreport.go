@@ -14,6 +14,7 @@ import (
 	"mailseal/internal/trust"
 	"mailseal/internal/trust/revocation"
 	"mailseal/internal/verdict"
+	"mailseal/smime"
 	"mailseal/smime/cms"
 )
 
@@ -69,16 +70,34 @@ type failureReport struct {
 	Text  string `json:"text"`
 }
 
-// signers tells of each signer of the mail, in order.
-func (v *verification) signers() []signerReport {
+// A partReport is a signature over less than the mail.
+type partReport struct {
+	verdict.Part
+	Signers []signerReport `json:"signers,omitempty"`
+}
+
+// parts tells of them in order.
+func (v *verification) parts() (all []partReport) {
+	for i, p := range v.result.Parts {
+		r := partReport{Part: p}
+		if found := v.report.Nested[i].Report; found != nil {
+			r.Signers = signers(found.Signers, p.Signers)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// signers tells of each signer, in order. Nobody was judged where a mail or part as a
+// whole is wrong.
+func signers(found []smime.Signer, verdicts []verdict.Signer) []signerReport {
 	all := []signerReport{}
-	for i, s := range v.report.Signers {
+	for i, s := range found {
 		r := signature(s.Result)
 		c := s.Result.Certificate
-		if i < len(v.result.Signers) { // not where the mail as a whole is wrong
-			judged := v.result.Signers[i]
-			c = judged.Certificate
-			r.judged(judged)
+		if i < len(verdicts) {
+			c = verdicts[i].Certificate
+			r.judged(verdicts[i])
 		}
 		r.certificate(c)
 		all = append(all, r)
@@ -198,18 +217,25 @@ func (v *verification) write(env Env, asJSON bool) error {
 			Problem string `json:"problem,omitempty"`
 			verdict.Result
 			Signers []signerReport `json:"signers"`
-		}{v.result.Field(v.authservID), v.result.Status.Verify(), v.report.Kind.String(), problem, v.result, v.signers()})
+			Parts   []partReport   `json:"parts,omitempty"` // for those of the result
+		}{
+			v.result.Field(v.authservID), v.result.Status.Verify(), v.report.Kind.String(), problem, v.result,
+			signers(v.report.Signers, v.result.Signers), v.parts(),
+		})
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, v.result.Field(v.authservID))
 	if v.report.Err != nil {
 		fmt.Fprintf(&b, "%v: %q\n", v.report.Kind, v.report.Err)
 	}
-	for i, s := range v.signers() {
+	for i, s := range signers(v.report.Signers, v.result.Signers) {
 		s.write(&b, i+1)
 	}
-	for _, p := range v.result.Parts {
-		writePart(&b, p)
+	for _, p := range v.parts() {
+		writePart(&b, p.Part)
+		for i, s := range p.Signers {
+			s.write(&b, i+1)
+		}
 	}
 	if _, err := env.Stdout.Write([]byte(b.String())); err != nil {
 		return errors.Join(errors.New("write the result"), err)

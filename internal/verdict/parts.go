@@ -27,6 +27,8 @@ type Part struct {
 	Serial     string `json:"serial,omitempty"`
 	Issuer     string `json:"issuer,omitempty"`
 	Revocation string `json:"revocation,omitempty"`
+	// Signers are the verdicts on each of its signers.
+	Signers []Signer `json:"-"`
 }
 
 // parts judges signed parts: those that are a mail of their own, as one that was
@@ -44,7 +46,7 @@ func (q Question) parts(nested []smime.Nested) (all []Part) {
 			if r.Status == Pass {
 				p.Result = "good"
 			}
-			p.Identifier, p.Serial, p.Issuer = r.Identifier, r.Serial, r.Issuer
+			p.Identifier, p.Serial, p.Issuer, p.Signers = r.Identifier, r.Serial, r.Issuer, r.Signers
 		}
 		all = append(all, p)
 	}
