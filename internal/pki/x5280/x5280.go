@@ -1,7 +1,7 @@
 // Package x5280 reads certificates and CRLs as RFC 5280 defines them, for who validates
-// paths and asks about revocation. crypto/x509 refuses some that are valid (a distribution point relative to
-// its CRL's issuer, a negative serial number, a DSA key that inherits its
-// parameters, odd names), and of others it keeps less than the rules need: whether
+// paths and asks about revocation. crypto/x509 refuses some that are valid (a
+// distribution point relative to its CRL's issuer, a negative serial number, a DSA key
+// that inherits its parameters, odd names), and of others it keeps less than the rules need: whether
 // a key usage is there at all, constraints on directory names, policy mappings.
 //
 // Read takes what crypto/x509 has parsed already; Parse takes bytes, and for who

@@ -139,7 +139,7 @@ func (k *checker) newest(lists []list, above []*x5280.Certificate, why *reasons)
 		}
 		signer, doubt, failed := k.verify(l, above)
 		if failed != nil {
-			if from, ok := k.came[l.known]; ok {
+			if from, ok := k.came[l.known]; ok && !failed.spent {
 				k.doubt(from.url, nil, from.file)
 			}
 			why.add(failed.stage, "%s", failed.text)

@@ -2,43 +2,16 @@ package revocation
 
 import (
 	"bytes"
-	"crypto"
-	_ "crypto/sha1" // CertID: no more is asked of it than to tell issuers apart
-	_ "crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-	"golang.org/x/crypto/ocsp"
-
 	"mailseal/internal/pki/x5280"
 	"mailseal/internal/trust/path"
+	"mailseal/internal/trust/revocation/ocsp"
 	"mailseal/internal/x509key"
 )
-
-// hashes are those of CertIDs. Requests have SHA-1, which every responder knows (RFC
-// 5019 section 2.1.1).
-var hashes = map[x5280.OID]crypto.Hash{
-	"\x2b\x0e\x03\x02\x1a":                 crypto.SHA1,
-	"\x60\x86\x48\x01\x65\x03\x04\x02\x01": crypto.SHA256,
-}
-
-func sum(h crypto.Hash, b []byte) []byte {
-	d := h.New()
-	d.Write(b)
-	return d.Sum(nil)
-}
-
-// keyBits are the octets of a public key without its algorithm.
-func keyBits(c *x5280.Certificate) (bits []byte, ok bool) {
-	s := cryptobyte.String(c.SubjectPublicKey)
-	ok = s.ReadASN1(&s, asn1.SEQUENCE) && s.SkipASN1(asn1.SEQUENCE) && s.ReadASN1BitStringAsBytes(&bits)
-	return bits, ok
-}
 
 // online asks the OCSP responders that a certificate names, if it may.
 func (k *checker) online(c *x5280.Certificate, above []*x5280.Certificate) (a said, asked bool) {
@@ -63,48 +36,47 @@ func (k *checker) online(c *x5280.Certificate, above []*x5280.Certificate) (a sa
 
 // respond asks one responder.
 func (k *checker) respond(url string, c *x5280.Certificate, above []*x5280.Certificate) (said, error) {
-	der, err := k.requested(url, c, above[0])
+	request, err := ocsp.Request(c, above[0])
 	if err != nil {
 		return said{}, err
 	}
-	r, err := readResponse(der)
+	der, err := k.requested(url, request)
 	if err != nil {
 		return said{}, err
 	}
-	i := slices.IndexFunc(r.singles, func(s single) bool { return s.about(c, above[0]) })
-	if i < 0 {
+	r, err := ocsp.Read(der)
+	if err != nil {
+		return said{}, err
+	}
+	s, ok := r.About(c, above[0])
+	if !ok {
 		return said{}, errors.New("it answers for other certificates")
 	}
-	s := r.singles[i]
-	if r.unknown || s.unknown {
+	if s.Critical {
 		return said{}, errors.New("its answer has a critical extension that is not known here")
 	}
-	if err := s.fresh(k.q.At); err != nil {
+	if err := s.Fresh(k.q.At, skew); err != nil {
 		return said{}, err
 	}
 	by, err := k.responder(r, above)
 	if err != nil {
-		if asked, rerr := request(c, above[0]); rerr == nil {
-			k.doubt(url, asked, der)
+		if err != errWork {
+			k.doubt(url, request, der)
 		}
 		return said{}, err
 	}
-	a := Answer{Certificate: c, Status: s.status, Source: fmt.Sprintf("OCSP responder %s at %.200q of %s", by, url, s.thisUpdate.UTC().Format(time.DateTime))}
-	switch s.status {
-	case Revoked:
-		a.Reason, a.When = s.reason.String(), s.when
-	case Unknown:
-		a.Reason, a.Source = fmt.Sprintf("the OCSP responder at %.200q does not know the certificate", url), ""
+	if s.Status == ocsp.Unknown {
+		return unknown(c, "the OCSP responder at %.200q does not know the certificate", url), nil
 	}
-	return said{a, s.thisUpdate}, nil
+	a := Answer{Certificate: c, Status: Good, Source: fmt.Sprintf("OCSP responder %s at %.200q of %s", by, url, s.ThisUpdate.UTC().Format(time.DateTime))}
+	if s.Status == ocsp.Revoked {
+		a.Status, a.Reason, a.When = Revoked, s.Reason.String(), s.When
+	}
+	return said{a, s.ThisUpdate}, nil
 }
 
 // requested is a responder's answer, for which it is asked once.
-func (k *checker) requested(url string, c, issuer *x5280.Certificate) ([]byte, error) {
-	request, err := request(c, issuer)
-	if err != nil {
-		return nil, err
-	}
+func (k *checker) requested(url string, request []byte) ([]byte, error) {
 	key := url + " " + string(request) // no URL has a space in it
 	if err, again := k.fetched[key]; again {
 		return k.answered[key], err
@@ -116,45 +88,12 @@ func (k *checker) requested(url string, c, issuer *x5280.Certificate) ([]byte, e
 	return k.answered[key], k.fetched[key]
 }
 
-// request is one for a single certificate, without a nonce: then responders may answer
-// with what they have prepared (RFC 5019 section 2.1).
-func request(c, issuer *x5280.Certificate) ([]byte, error) {
-	key, ok := keyBits(issuer)
-	if !ok {
-		return nil, errors.New("its issuer's key cannot be read")
-	}
-	r := ocsp.Request{
-		HashAlgorithm: crypto.SHA1, IssuerNameHash: sum(crypto.SHA1, c.Issuer.Raw), IssuerKeyHash: sum(crypto.SHA1, key),
-		SerialNumber: twos(c.Serial),
-	}
-	return r.Marshal()
-}
-
-// unlimited is how long an answer holds that does not say until when: it claims to be of
-// this very moment (RFC 6960 section 2.4), but may come from a cache.
-const unlimited = time.Hour
-
-// fresh is RFC 6960 section 4.2.2.1.
-func (s single) fresh(at time.Time) error {
-	until := s.nextOne
-	if until.IsZero() {
-		until = s.thisUpdate.Add(unlimited)
-	}
-	switch {
-	case s.thisUpdate.After(at.Add(skew)):
-		return fmt.Errorf("its answer is not in force before %s", s.thisUpdate.UTC().Format(time.DateTime))
-	case at.After(until):
-		return fmt.Errorf("its answer expired at %s", until.UTC().Format(time.DateTime))
-	}
-	return nil
-}
-
 // responder finds who signed a response: the issuer of the certificate, or somebody whom
 // that very issuer has certified for it (RFC 6960 section 4.2.2.2).
-func (k *checker) responder(r *response, above []*x5280.Certificate) (*x5280.Certificate, error) {
+func (k *checker) responder(r *ocsp.Response, above []*x5280.Certificate) (*x5280.Certificate, error) {
 	issuer := above[0]
-	for _, c := range append([]*x5280.Certificate{issuer}, r.certificates...) {
-		if !r.names(c) {
+	for _, c := range append([]*x5280.Certificate{issuer}, r.Certificates...) {
+		if !r.SignedBy(c) {
 			continue
 		}
 		if err := spend(&k.work, x509key.Cost(x509key.Public(c.X509))); err != nil {
@@ -172,15 +111,6 @@ func (k *checker) responder(r *response, above []*x5280.Certificate) (*x5280.Cer
 		return c, k.delegated(c, above)
 	}
 	return nil, errors.New("its answer is signed neither by the issuer of the certificate nor by one whose certificate came along")
-}
-
-// names reports whether a response says that a certificate's key signed it.
-func (r *response) names(c *x5280.Certificate) bool {
-	if r.keyHash == nil {
-		return bytes.Equal(r.name, c.Subject.Raw)
-	}
-	key, ok := keyBits(c)
-	return ok && bytes.Equal(r.keyHash, sum(crypto.SHA1, key))
 }
 
 // delegated holds a responder that is not the issuer to the rules. Whether it has been

@@ -44,6 +44,8 @@ func readFile(t testing.TB, name string) []byte {
 	return b
 }
 
+func explicit(n int) asn1.Tag { return asn1.Tag(n).Constructed().ContextSpecific() }
+
 type failer interface {
 	Helper()
 	Fatal(args ...any)

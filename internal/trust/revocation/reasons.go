@@ -41,4 +41,5 @@ func (r reasons) String() string {
 type refusal struct {
 	stage stage
 	text  string
+	spent bool // for lack of work it was not looked at
 }

@@ -25,16 +25,17 @@ var errWork = errors.New("so much came with the mail that the signature is not c
 // or somebody of the CRL's issuer's name with a path to the same anchor (section 6.3.3
 // (f) and (g)). doubt is why the signer may have been revoked himself.
 func (k *checker) verify(l list, above []*x5280.Certificate) (by *x5280.Certificate, doubt string, failed *refusal) {
-	failed = &refusal{signature, fmt.Sprintf("%s: the certificate of who signed it is not there", l)}
+	failed = &refusal{stage: signature, text: fmt.Sprintf("%s: the certificate of who signed it is not there", l)}
 	refuse := func(s stage, text string, args ...any) {
 		if s > failed.stage || failed.stage == signature {
-			failed = &refusal{s, fmt.Sprintf("%s %s", l, fmt.Sprintf(text, args...))}
+			failed.stage, failed.text = s, fmt.Sprintf("%s %s", l, fmt.Sprintf(text, args...))
 		}
 	}
 	for _, c := range k.signers(l, above) {
 		if err := k.signed(l, c); err != nil {
 			switch {
 			case err == errWork:
+				failed.spent = true
 				refuse(signature, "was not looked at: %v", err)
 			case path.IsWeak(err):
 				refuse(signer, "is signed by %s in a way that is too weak to be trusted (%v)", c, err)

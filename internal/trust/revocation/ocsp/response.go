@@ -1,8 +1,7 @@
-package revocation
+package ocsp
 
 import (
 	"errors"
-	"math/big"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -25,29 +24,43 @@ var refusals = map[int]string{
 	1: "malformedRequest", 2: "internalError", 3: "tryLater", 5: "sigRequired", 6: "unauthorized",
 }
 
-// A response is what a responder says, not yet believed.
-type response struct {
+// A Response is what a responder says, not yet believed.
+type Response struct {
 	x5280.Signed
-	certificates []*x5280.Certificate
+	// Certificates came along: that of who signed it should be among them.
+	Certificates []*x5280.Certificate
 	// Who signed it: one of the two.
 	name    []byte
 	keyHash []byte
 
 	producedAt time.Time
-	singles    []single
-	unknown    bool // critical extension
+	singles    []Single
+	critical   bool
 }
 
-// A single is about one certificate.
-type single struct {
-	algorithm           x5280.OID
-	nameHash, keyHash   []byte
-	serial              []byte
-	status              Status
-	reason              x5280.Reason
-	when                time.Time // of the revocation
-	thisUpdate, nextOne time.Time // nextOne is zero if it does not say
-	unknown             bool      // critical extension
+// A Status is what a responder says of a certificate.
+type Status int
+
+// The statuses (RFC 6960 section 2.2).
+const (
+	Good Status = iota
+	Revoked
+	Unknown // the responder does not know the certificate
+)
+
+// A Single is about one certificate.
+type Single struct {
+	Status     Status
+	Reason     x5280.Reason
+	When       time.Time // of the revocation
+	ThisUpdate time.Time
+	NextUpdate time.Time // zero if it does not say
+	// Critical: with an extension that must be understood, and is not here.
+	Critical bool
+
+	algorithm         x5280.OID // of the CertID, as those that follow
+	nameHash, keyHash []byte
+	serial            []byte
 }
 
 const (
@@ -55,8 +68,8 @@ const (
 	maxResponders = 5 // certificates
 )
 
-// readResponse reads an OCSPResponse. One that says that there is no answer is an error.
-func readResponse(der []byte) (*response, error) {
+// Read reads an OCSPResponse. One that says that there is no answer is an error.
+func Read(der []byte) (*Response, error) {
 	in := cryptobyte.String(der)
 	var outer, box, bytes, id, basic cryptobyte.String
 	var status int
@@ -77,7 +90,7 @@ func readResponse(der []byte) (*response, error) {
 		return nil, errors.New("OCSP response of an unknown type")
 	}
 	signed, rest, ok := x5280.ReadSigned(basic)
-	r := &response{Signed: signed}
+	r := &Response{Signed: signed}
 	if !ok || !r.readCertificates(rest) || !r.readData() {
 		return nil, errResponse
 	}
@@ -86,7 +99,7 @@ func readResponse(der []byte) (*response, error) {
 
 func explicit(n int) asn1.Tag { return asn1.Tag(n).Constructed().ContextSpecific() }
 
-func (r *response) readCertificates(rest cryptobyte.String) bool {
+func (r *Response) readCertificates(rest cryptobyte.String) bool {
 	var box, list cryptobyte.String
 	var given bool
 	if !rest.ReadOptionalASN1(&box, &given, explicit(0)) || !rest.Empty() {
@@ -98,20 +111,20 @@ func (r *response) readCertificates(rest cryptobyte.String) bool {
 	if !box.ReadASN1(&list, asn1.SEQUENCE) || !box.Empty() {
 		return false
 	}
-	for !list.Empty() && len(r.certificates) < maxResponders {
+	for !list.Empty() && len(r.Certificates) < maxResponders {
 		var one cryptobyte.String
 		if !list.ReadASN1Element(&one, asn1.SEQUENCE) {
 			return false
 		}
 		if c, err := x5280.Parse(one); err == nil {
-			r.certificates = append(r.certificates, c)
+			r.Certificates = append(r.Certificates, c)
 		}
 	}
 	return true
 }
 
 // readData reads ResponseData.
-func (r *response) readData() bool {
+func (r *Response) readData() bool {
 	in := cryptobyte.String(r.Content)
 	var data, version, id, list cryptobyte.String
 	var given bool
@@ -146,12 +159,12 @@ func (r *response) readData() bool {
 		r.singles = append(r.singles, s)
 	}
 	var ok bool
-	r.unknown, ok = readCritical(&data, explicit(1))
+	r.critical, ok = readCritical(&data, explicit(1))
 	return ok && data.Empty()
 }
 
 // readSingle reads a SingleResponse.
-func readSingle(list *cryptobyte.String) (s single, ok bool) {
+func readSingle(list *cryptobyte.String) (s Single, ok bool) {
 	var one, certID, algorithm, id, serial, revoked, next cryptobyte.String
 	if !list.ReadASN1(&one, asn1.SEQUENCE) || !one.ReadASN1(&certID, asn1.SEQUENCE) ||
 		!certID.ReadASN1(&algorithm, asn1.SEQUENCE) || !algorithm.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) ||
@@ -163,33 +176,33 @@ func readSingle(list *cryptobyte.String) (s single, ok bool) {
 	none := asn1.Tag(0).ContextSpecific()
 	switch {
 	case one.PeekASN1Tag(none):
-		s.status, ok = Good, one.SkipASN1(none)
+		s.Status, ok = Good, one.SkipASN1(none)
 	case one.PeekASN1Tag(explicit(1)):
-		s.status, ok = Revoked, one.ReadASN1(&revoked, explicit(1)) && s.readRevoked(revoked)
+		s.Status, ok = Revoked, one.ReadASN1(&revoked, explicit(1)) && s.readRevoked(revoked)
 	default:
-		s.status, ok = Unknown, one.SkipASN1(asn1.Tag(2).ContextSpecific())
+		s.Status, ok = Unknown, one.SkipASN1(asn1.Tag(2).ContextSpecific())
 	}
 	var given bool
-	if !ok || !one.ReadASN1GeneralizedTime(&s.thisUpdate) || !one.ReadOptionalASN1(&next, &given, explicit(0)) ||
-		given && (!next.ReadASN1GeneralizedTime(&s.nextOne) || !next.Empty()) {
+	if !ok || !one.ReadASN1GeneralizedTime(&s.ThisUpdate) || !one.ReadOptionalASN1(&next, &given, explicit(0)) ||
+		given && (!next.ReadASN1GeneralizedTime(&s.NextUpdate) || !next.Empty()) {
 		return s, false
 	}
-	s.unknown, ok = readCritical(&one, explicit(1))
+	s.Critical, ok = readCritical(&one, explicit(1))
 	return s, ok && one.Empty()
 }
 
 // readRevoked reads what is in RevokedInfo.
-func (s *single) readRevoked(info cryptobyte.String) bool {
+func (s *Single) readRevoked(info cryptobyte.String) bool {
 	var reason cryptobyte.String
 	var given bool
 	var number int
-	if !info.ReadASN1GeneralizedTime(&s.when) || !info.ReadOptionalASN1(&reason, &given, explicit(0)) || !info.Empty() {
+	if !info.ReadASN1GeneralizedTime(&s.When) || !info.ReadOptionalASN1(&reason, &given, explicit(0)) || !info.Empty() {
 		return false
 	}
 	if given && (!reason.ReadASN1Enum(&number) || !reason.Empty()) {
 		return false
 	}
-	s.reason = x5280.Reason(number)
+	s.Reason = x5280.Reason(number)
 	return true
 }
 
@@ -214,25 +227,4 @@ func readCritical(s *cryptobyte.String, tag asn1.Tag) (critical, ok bool) {
 		critical = critical || e.Critical
 	}
 	return critical, true
-}
-
-// about reports whether it is about a certificate of an issuer, by serial number and
-// the hashes of the issuer's name and key (RFC 6960 section 4.1.1).
-func (s single) about(c, issuer *x5280.Certificate) bool {
-	hash, ok := hashes[s.algorithm]
-	if !ok {
-		return false
-	}
-	key, ok := keyBits(issuer)
-	return ok && string(s.keyHash) == string(sum(hash, key)) && string(s.nameHash) == string(sum(hash, c.Issuer.Raw)) &&
-		twos(s.serial).Cmp(twos(c.Serial)) == 0
-}
-
-// twos is an INTEGER's number.
-func twos(contents []byte) *big.Int {
-	n := new(big.Int).SetBytes(contents)
-	if len(contents) > 0 && contents[0]&0x80 != 0 {
-		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(contents))))
-	}
-	return n
 }
