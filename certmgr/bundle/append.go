@@ -77,12 +77,20 @@ func FindPlace(base string) (*Place, error) {
 	return p, nil
 }
 
+// Fits returns an error unless a key is that of the server.
+func (p *Place) Fits(key crypto.PublicKey) error {
+	if k, ok := p.Public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !k.Equal(key) {
+		return fmt.Errorf("%s: the server's key is not that of the certificate; issue one for that key, or write both to other files", p.File)
+	}
+	return nil
+}
+
 // Put puts the certificate first in the file, then what of its chain is not
 // there yet, then what was there. It refuses a certificate that is not for the
 // server's key: no server would start with it.
 func (p *Place) Put(c *x509.Certificate, chain ...*x509.Certificate) error {
-	if k, ok := p.Public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !k.Equal(c.PublicKey) {
-		return fmt.Errorf("%s: the server's key is not that of the certificate; issue one for that key, or write both to other files", p.File)
+	if err := p.Fits(c.PublicKey); err != nil {
+		return err
 	}
 	var there []*x509.Certificate
 	if len(bytes.TrimSpace(p.old)) > 0 {

@@ -23,8 +23,8 @@ import (
 func encryptCommand() command {
 	return command{
 		name: "encrypt",
-		args: "-to FILE... [-cipher NAME] [-oaep] [-presume PROFILE] [-peers FILE] [-config FILE]\n" +
-			"    [-seen MAIL]... [-ca FILE|DIR]... [-password-file FILE] [-header-protection WHAT] [-again] [-v] [-json] < mail",
+		args: "-to FILE... [-cipher NAME] [-oaep] [-presume PROFILE] [-peers FILE] [-config FILE] " +
+			"[-seen MAIL]... [-ca FILE|DIR]... [-password-file FILE] [-header-protection WHAT] [-again] [-v] [-json] < mail",
 		short: "encrypt one mail",
 		long: `Encrypts the mail on standard input, signed or not, to everybody whose
 certificate is given and to whoever knows the password, and writes it to

@@ -49,7 +49,7 @@ func (c command) explain(fs *flag.FlagSet, err error) error {
 // usage prints the command's help, made from its flags.
 func (c command) usage(w io.Writer) {
 	fs, _ := c.flags()
-	fmt.Fprintf(w, "usage: mailseal %s\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), strings.TrimSpace(c.long))
+	fmt.Fprintf(w, "%s\n\n%s\n", folded("usage: mailseal "+strings.TrimSpace(c.name+" "+c.args)), strings.TrimSpace(c.long))
 	first := true
 	fs.VisitAll(func(f *flag.Flag) {
 		if first {
@@ -59,6 +59,28 @@ func (c command) usage(w io.Writer) {
 		value, text := flag.UnquoteUsage(f)
 		fmt.Fprintf(w, "  %s\n        %s\n", strings.TrimSpace("-"+f.Name+" "+value), text)
 	})
+}
+
+// folded breaks a usage line where it is long, but not within brackets.
+func folded(usage string) string {
+	const width = 110
+	var b strings.Builder
+	column, open := 0, 0
+	for word := range strings.FieldsSeq(usage) {
+		// What the brackets that begin here hold stays together.
+		if open == 0 && column > 0 && column+len(word) > width-20 && (strings.HasPrefix(word, "[") || column+len(word) > width) {
+			b.WriteString("\n   ")
+			column = 3
+		}
+		if column > 0 {
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+		open += strings.Count(word, "[") - strings.Count(word, "]")
+	}
+	return b.String()
 }
 
 // A list is a flag that may be given again and again.

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"mailseal/certmgr/bundle"
+	"mailseal/certmgr/ca"
+	"mailseal/internal/audit"
+	"mailseal/internal/pki"
+)
+
+// caFlags say which CA, and how its key is opened.
+type caFlags struct {
+	dir, passphrase string
+	command         string // for errors
+}
+
+func (f *caFlags) define(fs *flag.FlagSet) {
+	f.command = fs.Name()
+	fs.StringVar(&f.dir, "dir", "", "the CA's folder: `DIR`")
+}
+
+func (f *caFlags) withKey(fs *flag.FlagSet) {
+	f.define(fs)
+	fs.StringVar(&f.passphrase, "passphrase-file", "", "the passphrase of the CA's key is the first line of `FILE` (default: asked for on a terminal)")
+}
+
+func (f *caFlags) check() error {
+	if f.dir == "" {
+		return failf(exUsage, "no -dir; see mailseal %s -h", f.command)
+	}
+	return nil
+}
+
+// look opens the CA for what needs no key.
+func (f *caFlags) look() (*ca.CA, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	c, err := ca.Open(f.dir, ca.OpenOptions{WithoutKey: true})
+	return c, caError(err)
+}
+
+// open opens the CA with its key.
+func (f *caFlags) open(env Env) (*ca.CA, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return openCA(env, f.dir, f.passphrase)
+}
+
+// openCA opens a CA, and asks for the passphrase of its key if nobody gave it.
+func openCA(env Env, dir, file string) (*ca.CA, error) {
+	phrase, err := caPassphrase(env, file)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ca.Open(dir, ca.OpenOptions{Passphrase: phrase})
+	if errors.Is(err, pki.ErrNoPassphrase) {
+		if _, ok := terminal(env.Stdin); !ok {
+			return nil, fail(exDataErr, fmt.Errorf("%w; give the file that holds it with -passphrase-file", err))
+		}
+		if phrase, err = askSecret(env, "passphrase of the CA's key in "+dir+": "); err != nil {
+			return nil, err
+		}
+		c, err = ca.Open(dir, ca.OpenOptions{Passphrase: phrase})
+	}
+	return c, caError(err)
+}
+
+// credential is the name of the passphrase where systemd passes it.
+const credential = "ca.pass"
+
+// caPassphrase reads a passphrase from its file, or from what systemd passes
+// (systemd.exec(5), LoadCredential=). nil is none.
+func caPassphrase(env Env, file string) ([]byte, error) {
+	if dir := env.Getenv("CREDENTIALS_DIRECTORY"); file == "" && dir != "" {
+		name := filepath.Join(dir, credential)
+		if _, err := os.Stat(name); err == nil {
+			file = name
+		}
+	}
+	if file == "" {
+		return nil, nil
+	}
+	return readPassword(env, file)
+}
+
+// by is who asks, for the audit file.
+func by() string { return fmt.Sprintf("uid %d", os.Getuid()) }
+
+// caError gives an error of a CA its exit status.
+func caError(err error) error {
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ca.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return fail(exNoInput, err)
+	case errors.Is(err, ca.ErrRefused), errors.Is(err, pki.ErrPassphrase), errors.Is(err, pki.ErrNoPassphrase),
+		errors.Is(err, audit.ErrBroken), errors.Is(err, ca.ErrNoKey):
+		return fail(exDataErr, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fail(exNoPerm, err)
+	case errors.Is(err, bundle.ErrExists):
+		return fail(exCantCreate, fmt.Errorf("%w; remove it, name others with -out, or replace it with -replace", err))
+	case errors.As(err, &path):
+		return fail(exIOErr, err)
+	}
+	return fail(exDataErr, err)
+}
+
+// rootOf is the root above a CA, or the CA itself.
+func rootOf(c *ca.CA) *x509.Certificate {
+	chain := c.Chain()
+	return chain[len(chain)-1]
+}
