@@ -139,7 +139,7 @@ const maxExtra = 1000
 func (a *Anchors) Among(ctx context.Context, came Came, at time.Time) *Search {
 	s := &Search{
 		ctx: ctx, anchors: a, at: at, crls: came.CRLs, extra: came.Certificates[:min(len(came.Certificates), maxExtra)],
-		searches: map[*circle]*path.Search{}, revoked: map[string]bool{}, spare: maxSpare,
+		searches: map[*circle]*path.Search{}, revoked: map[string]bool{}, spare: maxSpare, effort: revocation.NewEffort(),
 	}
 	h := sha256.New()
 	for _, c := range s.extra {

@@ -57,7 +57,8 @@ func (s *Search) unrevoked(r path.Result) (revocation.Report, bool) {
 		s.issuers = slices.Concat(a.cas, s.readable()) // of too many the last are left out
 	}
 	report := a.check(s.ctx, r, revocation.Question{
-		At: s.at, Local: a.lists, Mail: s.crls, Extra: s.issuers, Fetch: a.options.Fetch, AllowWeak: a.options.Path.AllowWeak,
+		At: s.at, Local: a.lists, Mail: s.crls, Extra: s.issuers, Fetch: a.options.Fetch,
+		Effort: s.effort, AllowWeak: a.options.Path.AllowWeak,
 	})
 	for _, answer := range report.Answers {
 		if answer.Status == revocation.Revoked {

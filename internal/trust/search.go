@@ -51,6 +51,7 @@ type Search struct {
 	searches map[*circle]*path.Search
 	revoked  map[string]bool // certificates that are known to be, by their DER
 	spare    int             // trials left, besides the first of each signer
+	effort   *revocation.Effort
 }
 
 // Find says whether leaf is trusted. CAs that are trusted for one domain only count
