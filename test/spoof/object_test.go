@@ -33,6 +33,7 @@ type object struct {
 	signers  []signer
 	also     []*forge.Issued // certificates besides the signers'
 	without  bool            // the signers' certificates
+	crls     [][]byte
 }
 
 // A signer is a SignerInfo in the making.
@@ -196,7 +197,9 @@ func (o object) der() []byte {
 		}
 		encap = append(encap, tlv(syntax.Explicit(0), content))
 	}
-	return tlv(der.SEQUENCE, oid(cms.OIDSignedData), tlv(syntax.Explicit(0), tlv(der.SEQUENCE,
-		[]byte{2, 1, 1}, tlv(der.SET, sums...), tlv(der.SEQUENCE, encap...),
-		tlv(syntax.Explicit(0), certs...), tlv(der.SET, infos...))))
+	parts := [][]byte{{2, 1, 1}, tlv(der.SET, sums...), tlv(der.SEQUENCE, encap...), tlv(syntax.Explicit(0), certs...)}
+	if o.crls != nil {
+		parts = append(parts, tlv(syntax.Explicit(1), o.crls...))
+	}
+	return tlv(der.SEQUENCE, oid(cms.OIDSignedData), tlv(syntax.Explicit(0), tlv(der.SEQUENCE, append(parts, tlv(der.SET, infos...))...)))
 }
