@@ -2,6 +2,14 @@
 // path to a trust anchor and the From address it makes a result in the words
 // of RFC 7281, writes it as an Authentication-Results field (RFC 8601), and
 // finds the fields of that kind that others wrote in our name.
+//
+//	_, result, err := verdict.Of(mail, smime.VerifyOptions{Spool: spool}, verdict.Question{Anchors: anchors, At: now})
+//	field := result.Folded("mx.example.jp") // smime=pass body.smime-identifier=...
+//
+// Who signed is the author if an address of the certificate is the one in From
+// (RFC 8550 section 3, RFC 9598), the author's domain if the certificate is the
+// domain's and from a CA that is trusted for it (RFC 3183), or whom the
+// administrator names for a certificate that names nobody (Mapping).
 package verdict
 
 import (
