@@ -46,6 +46,7 @@ type Config struct {
 	// DomainCAs are files and folders of CAs that are trusted for signers of one
 	// domain. A leading dot means all sub-domains.
 	DomainCAs map[string][]string
+	CA        CA
 	Metrics   Metrics
 	Log       Log
 
@@ -109,6 +110,12 @@ type Fetch struct {
 	MaxSize   Size           // of a CRL
 	Allow     []netip.Prefix // that are not of the Internet, or on other ports
 	Proxy     *url.URL       // nil: none
+}
+
+// CA is the private CA.
+type CA struct {
+	Dir            string // its folder, "" for none
+	PassphraseFile string // of its key, "" where it has none
 }
 
 // Metrics says where Prometheus finds them.

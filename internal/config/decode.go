@@ -129,7 +129,7 @@ func (d *decoder) required() {
 // finish makes paths absolute.
 func (d *decoder) finish() {
 	c := d.c
-	all := []*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers, &c.SMIME.Signers}
+	all := []*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers, &c.SMIME.Signers, &c.CA.Dir, &c.CA.PassphraseFile}
 	for _, list := range slices.Concat([][]string{c.SMIME.Trust, c.SMIME.CRLs, c.SMIME.Pinned}, slices.Collect(maps.Values(c.DomainCAs))) {
 		all = append(all, pointers(list)...)
 	}

@@ -79,6 +79,9 @@ var keys = with(inboundKeys, map[string]spec{
 
 	"logins": {set: logins, table: true},
 
+	"ca.dir":             {set: func(v value) { v.fileOrNone(&v.d.c.CA.Dir) }},
+	"ca.passphrase_file": {set: func(v value) { v.fileOrNone(&v.d.c.CA.PassphraseFile) }},
+
 	"metrics.listen":       {set: metricsListen},
 	"metrics.socket_mode":  {set: func(v value) { v.mode(&v.d.c.Metrics.SocketMode) }},
 	"metrics.socket_group": {set: func(v value) { v.group(&v.d.c.Metrics.SocketGroup) }},
