@@ -12,18 +12,18 @@ import (
 	"mailseal/certmgr/bundle"
 	"mailseal/certmgr/ca"
 	"mailseal/internal/audit"
+	"mailseal/internal/config"
 	"mailseal/internal/pki"
 )
 
 // caFlags say which CA, and how its key is opened.
 type caFlags struct {
-	dir, passphrase string
-	command         string // for errors
+	dir, config, passphrase string
 }
 
 func (f *caFlags) define(fs *flag.FlagSet) {
-	f.command = fs.Name()
-	fs.StringVar(&f.dir, "dir", "", "the CA's folder: `DIR`")
+	fs.StringVar(&f.dir, "dir", "", "the CA's folder: `DIR` (default ca.dir of the configuration)")
+	fs.StringVar(&f.config, "config", defaultConfig(), "configuration `FILE`")
 }
 
 func (f *caFlags) withKey(fs *flag.FlagSet) {
@@ -31,9 +31,22 @@ func (f *caFlags) withKey(fs *flag.FlagSet) {
 	fs.StringVar(&f.passphrase, "passphrase-file", "", "the passphrase of the CA's key is the first line of `FILE` (default: asked for on a terminal)")
 }
 
+// check finds the folder, and the passphrase of the configuration's.
 func (f *caFlags) check() error {
-	if f.dir == "" {
-		return failf(exUsage, "no -dir; see mailseal %s -h", f.command)
+	if f.dir != "" {
+		return nil
+	}
+	c, err := config.Load(f.config)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return failf(exUsage, "no -dir, and no %s to find the CA by", f.config)
+	case err != nil:
+		return fail(exConfig, err)
+	case c.CA.Dir == "":
+		return failf(exUsage, "no -dir, and %s has no ca.dir", f.config)
+	}
+	if f.dir = c.CA.Dir; f.passphrase == "" {
+		f.passphrase = c.CA.PassphraseFile
 	}
 	return nil
 }

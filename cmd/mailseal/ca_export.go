@@ -23,7 +23,7 @@ const statusProblems = 1
 func caExportCommand() command {
 	return command{
 		name:  "ca export",
-		args:  "-dir DIR [-serial HEX] [-out FILE] [-replace]",
+		args:  "[-config FILE | -dir DIR] [-serial HEX] [-out FILE] [-replace]",
 		short: "the CA's certificate, for those who shall trust it",
 		long: `Writes the certificate of the CA (of the root where it is below one), or one that
 it has issued: to standard output in PEM, or to a file, in PEM if it ends in .pem
@@ -67,7 +67,7 @@ and otherwise in DER, which Windows and phones import from a file .cer or .crt.`
 func caImportCommand() command {
 	return command{
 		name:  "ca import",
-		args:  "-dir DIR [-key FILE] [-cert FILE] [-passphrase-file FILE] [-yes]",
+		args:  "[-config FILE | -dir DIR] [-key FILE] [-cert FILE] [-passphrase-file FILE] [-yes]",
 		short: "take over a folder of openssl ca",
 		long: `Takes over a folder in which openssl ca has worked: checks all of it first, then
 makes what is missing and closes the folder and its keys. The openssl command
@@ -119,7 +119,7 @@ func (f *caFlags) takeOver(env Env, o ca.ImportOptions) error {
 func caAuditCommand() command {
 	return command{
 		name:  "ca audit",
-		args:  "-dir DIR [-events] [-json]",
+		args:  "[-config FILE | -dir DIR] [-events] [-json]",
 		short: "is the audit file whole; what does it say",
 		long: `Checks the audit file of a CA: that no line was changed or taken out, and that it
 and the folder say the same. The head is its last line: kept elsewhere it proves

@@ -15,7 +15,7 @@ import (
 func caInitCommand() command {
 	return command{
 		name: "ca init",
-		args: "-dir DIR -subject NAME [-days N] [-key KIND] [-memo TEXT] [-passphrase-file FILE] [-no-passphrase] " +
+		args: "[-config FILE | -dir DIR] -subject NAME [-days N] [-key KIND] [-memo TEXT] [-passphrase-file FILE] [-no-passphrase] " +
 			"[-permit-dns NAME]... [-permit-email DOMAIN]... [-url URL] [-serials HOW] [-crl-days N] [-unique-subject] " +
 			"[-parent DIR] [-parent-passphrase-file FILE] [-intermediate] [-replace] [-yes]",
 		short: "make a private CA",
@@ -92,9 +92,10 @@ func (i *caInit) root() string { return filepath.Clean(i.dir) + "-root" }
 
 // prepare reads what the flags name.
 func (i *caInit) prepare(env Env) (err error) {
+	if err := i.check(); err != nil {
+		return err
+	}
 	switch {
-	case i.check() != nil:
-		return i.check()
 	case i.subject == "":
 		return failf(exUsage, "no -subject; see mailseal ca init -h")
 	case i.intermediate && i.parent != "":

@@ -14,7 +14,7 @@ import (
 func caIssueCommand() command {
 	return command{
 		name: "ca issue",
-		args: "-dir DIR -profile PROFILE [-cn NAME] [-subject NAME] [-dns NAME]... [-ip ADDR]... [-email ADDR]... [-days N] " +
+		args: "[-config FILE | -dir DIR] -profile PROFILE [-cn NAME] [-subject NAME] [-dns NAME]... [-ip ADDR]... [-email ADDR]... [-days N] " +
 			"[-key KIND] [-csr FILE] [-memo TEXT] [-authority NAME] [-permit-dns NAME]... [-permit-email DOMAIN]... " +
 			"[-passphrase-file FILE] [-yes] " + handOverArgs,
 		short: "issue a certificate",

@@ -15,7 +15,7 @@ import (
 func caListCommand() command {
 	return command{
 		name: "ca list",
-		args: "-dir DIR [-status STATUS] [-text TEXT] [-serial HEX] [-within DAYS] [-profile PROFILE] " +
+		args: "[-config FILE | -dir DIR] [-status STATUS] [-text TEXT] [-serial HEX] [-within DAYS] [-profile PROFILE] " +
 			"[-sort ORDER] [-reverse] [-json]",
 		short: "what the CA has issued",
 		long:  `Lists the certificates of a CA, those that openssl ca has issued too.`,
@@ -81,7 +81,7 @@ func orDash(s string) string {
 func caShowCommand() command {
 	return command{
 		name:  "ca show",
-		args:  "-dir DIR [-serial HEX] [-json]",
+		args:  "[-config FILE | -dir DIR] [-serial HEX] [-json]",
 		short: "the CA, or one certificate of it",
 		long: `Shows the CA: its subject, memo, from when until when it is good, how many days
 and years are left, and its fingerprints. With -serial shows a certificate.`,

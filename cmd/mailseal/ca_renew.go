@@ -12,7 +12,7 @@ import (
 func caRenewCommand() command {
 	return command{
 		name: "ca renew",
-		args: "-dir DIR -serial HEX [-same-key] [-csr FILE] [-key KIND] [-days N] [-memo TEXT] [-profile PROFILE] " +
+		args: "[-config FILE | -dir DIR] -serial HEX [-same-key] [-csr FILE] [-key KIND] [-days N] [-memo TEXT] [-profile PROFILE] " +
 			"[-ca] [-parent DIR] [-parent-passphrase-file FILE] [-passphrase-file FILE] [-yes] " + handOverArgs,
 		short: "issue a certificate again, or the CA's own",
 		long: `Issues a certificate again, with the same subject and names, and a new key unless
@@ -55,12 +55,13 @@ type caRenew struct {
 
 func (n *caRenew) renew(env Env) (err error) {
 	switch {
-	case n.check() != nil:
-		return n.check()
 	case n.r.Serial == "":
 		return failf(exUsage, "no -serial; mailseal ca list shows them")
 	case n.parent+n.parentPass != "":
 		return failf(exUsage, "-parent is for -ca")
+	}
+	if err := n.check(); err != nil {
+		return err
 	}
 	if err := n.prepare(env, n.r.SameKey || n.csr != ""); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (n *caRenew) renewCA(env Env) error {
 func caRevokeCommand() command {
 	return command{
 		name:  "ca revoke",
-		args:  "-dir DIR -serial HEX [-reason REASON] [-since TIME] [-passphrase-file FILE] [-yes]",
+		args:  "[-config FILE | -dir DIR] -serial HEX [-reason REASON] [-since TIME] [-passphrase-file FILE] [-yes]",
 		short: "revoke a certificate, and make a new CRL",
 		long: `Revokes a certificate. Reasons: unspecified (the default), keyCompromise,
 CACompromise, affiliationChanged, superseded, cessationOfOperation,
@@ -200,7 +201,7 @@ func (f *caFlags) revoke(env Env, r ca.Revocation, yes bool) error {
 func caCRLCommand() command {
 	return command{
 		name:  "ca crl",
-		args:  "-dir DIR [-days N] [-if-due] [-passphrase-file FILE]",
+		args:  "[-config FILE | -dir DIR] [-days N] [-if-due] [-passphrase-file FILE]",
 		short: "make a new CRL",
 		long: `Makes the list of what was revoked: crl.pem and crl.der in the CA's folder. One
 that has ended makes every sendmail that uses it refuse everybody; -if-due, in
