@@ -47,6 +47,7 @@ type Config struct {
 	// domain. A leading dot means all sub-domains.
 	DomainCAs map[string][]string
 	CA        CA
+	Web       Web
 	Metrics   Metrics
 	Log       Log
 
@@ -112,12 +113,6 @@ type Fetch struct {
 	Proxy     *url.URL       // nil: none
 }
 
-// CA is the private CA.
-type CA struct {
-	Dir            string // its folder, "" for none
-	PassphraseFile string // of its key, "" where it has none
-}
-
 // Metrics says where Prometheus finds them.
 type Metrics struct {
 	// Network and Address are those of package net: "unix" or "tcp", "" for
@@ -161,6 +156,7 @@ func Default(goos string) Config {
 			Inbound:    defaultInbound(),
 		},
 		Fetch:   Fetch{Timeout: 5 * time.Second, Wait: 2 * time.Second, MaxSize: 16 << 20, Allow: []netip.Prefix{}},
+		CA:      CA{Socket: run + "-certmgr/certmgr.sock", WebUser: "mailseal-web", WebHosts: []string{}},
 		Metrics: Metrics{SocketMode: 0o660},
 		Log:     Log{Level: slog.LevelInfo},
 	}

@@ -103,7 +103,8 @@ func TestGood(t *testing.T) {
 			"nobody":           nil,
 		},
 		DomainCAs: map[string][]string{"partner.example": {dir + "/partner.pem", "/etc/partner"}, ".xn--r8jz45g.jp": {}},
-		CA:        CA{Dir: dir + "/CA", PassphraseFile: dir + "/ca.pass"},
+		CA:        CA{Dir: dir + "/CA", PassphraseFile: dir + "/ca.pass", Socket: dir + "/run/certmgr.sock", WebUser: "www-data", WebHosts: []string{"mx.example.jp"}},
+		Web:       Web{Listen: "[::1]:8080"},
 		Metrics:   Metrics{Network: "unix", Address: dir + "/run/metrics.sock", SocketMode: 0o640, SocketGroup: "prometheus"},
 		Log:       Log{Syslog: true, Level: slog.LevelDebug},
 	}

@@ -81,6 +81,11 @@ var keys = with(inboundKeys, map[string]spec{
 
 	"ca.dir":             {set: func(v value) { v.fileOrNone(&v.d.c.CA.Dir) }},
 	"ca.passphrase_file": {set: func(v value) { v.fileOrNone(&v.d.c.CA.PassphraseFile) }},
+	"ca.socket":          {set: caSocket},
+	"ca.web_user":        {set: webUser},
+	"ca.web_hosts":       {set: webHosts},
+
+	"web.listen": {set: webListen},
 
 	"metrics.listen":       {set: metricsListen},
 	"metrics.socket_mode":  {set: func(v value) { v.mode(&v.d.c.Metrics.SocketMode) }},
