@@ -152,6 +152,13 @@ func (d *opening) layer(root *message.Part) error {
 	if repeated(root) {
 		return &Problem{BadStructure, "more than one Content-Type", nil}
 	}
+	if len(d.Layers) == 0 {
+		// What is behind a header's end stands before what comes out, for who sees it
+		// there: it would be shown together (EFAIL).
+		if why := veiled(d.mail.Header); why != "" {
+			return &Problem{BadStructure, why, nil}
+		}
+	}
 	if len(d.Layers) == d.Depth {
 		return &Problem{TooLarge, fmt.Sprintf("more than %d layers of S/MIME", d.Depth), nil}
 	}
