@@ -53,6 +53,12 @@ func (c *CA) refuse(what, by string, details map[string]string, err error) error
 	return errors.Join(err, c.locked(func(*authority) error { return c.audit("refuse", by, all) }))
 }
 
+// Refuse puts on record that somebody was refused something before it came to
+// an operation of the CA, which records by itself. It returns the reason.
+func (c *CA) Refuse(what, by string, reason error) error {
+	return c.refuse(what, by, nil, refusal{reason})
+}
+
 // An Audit is what the audit file says, checked.
 type Audit struct {
 	// Head is the last line: a copy of it kept elsewhere proves later that
