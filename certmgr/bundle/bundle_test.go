@@ -35,7 +35,7 @@ func files(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-func content(t *testing.T, name string) []byte {
+func readFile(t *testing.T, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -88,7 +88,7 @@ func TestWrite(t *testing.T) {
 		if tt.bare || tt.o.Single {
 			continue
 		}
-		if _, err := tls.X509KeyPair(content(t, filepath.Join(dir, "mx.crt")), content(t, filepath.Join(dir, "mx.key"))); err != nil {
+		if _, err := tls.X509KeyPair(readFile(t, filepath.Join(dir, "mx.crt")), readFile(t, filepath.Join(dir, "mx.key"))); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		above, err := pki.ReadCertificates(filepath.Join(dir, "mx-chain.pem"))
@@ -193,7 +193,7 @@ func TestPlace(t *testing.T) {
 		if err := place.Put(renewed.Certificate, renewed.Chain...); err != nil {
 			t.Fatal(err)
 		}
-		now := content(t, base+ending)
+		now := readFile(t, base+ending)
 		if want := append(testpki.CertPEM(renewed.Certificate), was...); !bytes.Equal(now, want) {
 			t.Errorf("%s: got\n%s", ending, now)
 		}
@@ -210,7 +210,7 @@ func TestPlace(t *testing.T) {
 		if err := again.Put(p.Host("other.corp.example", ca.P256).Certificate); err == nil || !strings.Contains(err.Error(), "key is not that of the certificate") {
 			t.Errorf("%s: another key: %v", ending, err)
 		}
-		if got := content(t, base+ending); !bytes.Equal(got, now) {
+		if got := readFile(t, base+ending); !bytes.Equal(got, now) {
 			t.Errorf("%s: a refusal changed the file", ending)
 		}
 	}

@@ -175,8 +175,6 @@ func profile(t *testing.T, b bundle.Bundle, p bundle.Profile) (name string, cont
 	return base + ".mobileconfig", out.Bytes(), w.Passphrase
 }
 
-func readFile(t *testing.T, name string) []byte { return content(t, name) }
-
 // A profile has the root, the identity and the account, in keys that are
 // documented, and refers to what is in it.
 func TestProfile(t *testing.T) {

@@ -15,6 +15,9 @@ import (
 	"mailseal/certmgr/ca"
 	"mailseal/internal/pki"
 	"mailseal/internal/testpki"
+	"mailseal/smime/cms"
+	"mailseal/smime/cms/content"
+	"mailseal/smime/cms/recipient"
 )
 
 // run runs a program with the passphrase on its standard input.
@@ -142,9 +145,52 @@ func (u user) nss(t *testing.T) {
 		if out, err := run(dir, "", "certutil", "-K", "-d", "sql:."); err != nil || !strings.Contains(out, "rsa") {
 			t.Errorf("%v: keys: %s%v", e, out, err)
 		}
-		if out, err := run(dir, "", "certutil", "-L", "-d", "sql:."); err != nil || !strings.Contains(out, "u,u,u") {
-			t.Errorf("%v: certificates: %s%v", e, out, err)
+		u.mailByNSS(t, e, dir)
+	}
+}
+
+// mailByNSS signs and decrypts with what NSS has of the file, as Thunderbird
+// does.
+func (u user) mailByNSS(t *testing.T, e bundle.Encoding, dir string) {
+	need(t, "cmsutil")
+	out, err := run(dir, "", "certutil", "-L", "-d", "sql:.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`(?m)^(.*?) +u,u,u *$`).FindStringSubmatch(out)
+	if name == nil {
+		t.Fatalf("%v: no certificate of a user: %s", e, out)
+	}
+	var encrypted bytes.Buffer
+	err = cms.Encrypt(&encrypted, strings.NewReader("for Bob"), 7, cms.Encryption{
+		To: []recipient.To{{Certificate: u.id.Certificate}}, Cipher: content.AES256CBC,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, data := range map[string][]byte{"text": []byte("of Bob"), "encrypted": encrypted.Bytes(), "root.pem": testpki.CertPEM(u.p.Root())} {
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+			t.Fatal(err)
 		}
+	}
+	for _, command := range [][]string{
+		{"certutil", "-A", "-d", "sql:.", "-n", "root", "-t", "C,C,C", "-i", "root.pem"},
+		{"cmsutil", "-S", "-d", "sql:.", "-N", name[1], "-i", "text", "-o", "signed"},
+		{"cmsutil", "-D", "-d", "sql:.", "-i", "encrypted", "-o", "decrypted"},
+	} {
+		if _, err := run(dir, "", command...); err != nil {
+			t.Errorf("%v: %v", e, err)
+		}
+	}
+	sd, err := cms.ReadSignedData(bytes.NewReader(readFile(t, filepath.Join(dir, "signed"))), cms.ReadOptions{})
+	if err != nil {
+		t.Fatalf("%v: %v", e, err)
+	}
+	if r := sd.Verify(); len(r) != 1 || r[0].Err != nil || !r[0].Certificate.Equal(u.id.Certificate) {
+		t.Errorf("%v: signed: %+v", e, r)
+	}
+	if got := string(readFile(t, filepath.Join(dir, "decrypted"))); got != "for Bob" {
+		t.Errorf("%v: decrypted: %q", e, got)
 	}
 }
 
