@@ -1,6 +1,7 @@
 package spoof_test
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -11,20 +12,23 @@ import (
 
 func certs(list ...*forge.Issued) []*forge.Issued { return list }
 
+const noPath = "no path to a trust anchor"
+
+// stranger is a mail that says it is Alice's.
+func stranger(name string, s signer, also []*forge.Issued, want verdict.Status, says string) attack {
+	der := object{content: []byte(crlf(forged)), detached: true, signers: []signer{s}, also: also}.der()
+	return attack{class: "C4", name: name, mail: mail(alice, clearSigned(forged, der)), want: want, says: says}
+}
+
 // strangers say that they are Alice, with certificates that are worth nothing.
 func strangers(w *world) (list []attack) {
 	add := func(name string, s signer, also []*forge.Issued, want verdict.Status, says string) {
-		der := object{content: []byte(crlf(forged)), detached: true, signers: []signer{s}, also: also}.der()
-		list = append(list, attack{class: "C4", name: name, mail: mail(alice, clearSigned(forged, der)), want: want, says: says})
+		list = append(list, stranger(name, s, also, want, says))
 	}
-	const noPath = "no path to a trust anchor"
 	root, trusted := w.root, forge.Name("Trusted CA")
 	later := func(c forge.Certificate, from, to int) forge.Certificate {
 		c.From, c.To = time.Date(from, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(to, 1, 1, 0, 0, 0, 0, time.UTC)
 		return c
-	}
-	ca := func(name string, extensions ...[]byte) forge.Certificate {
-		return forge.Certificate{Subject: forge.Name(name), Extensions: append(extensions, forge.CA...)}
 	}
 	sub := ca("Sub CA").Sign(root)
 	add("through a CA below", by(w.person(alice).Sign(sub)), certs(sub), verdict.Pass, "")
@@ -51,7 +55,20 @@ func strangers(w *world) (list []attack) {
 	add("expired", by(old), nil, verdict.Fail, "expired")
 	add("expired, with a time of then", signer{who: old, at: time.Date(2012, 1, 1, 0, 0, 0, 0, time.UTC)}, nil, verdict.Fail, "expired")
 	add("not valid yet", by(later(w.person(alice), 2030, 2031).Sign(root)), nil, verdict.Fail, "not valid yet")
+	return slices.Concat(list, unfit(w), constrained(w), claimants(w))
+}
 
+// ca is a CA's certificate.
+func ca(name string, extensions ...[]byte) forge.Certificate {
+	return forge.Certificate{Subject: forge.Name(name), Extensions: append(extensions, forge.CA...)}
+}
+
+// unfit have certificates for something else, or of CAs that are none.
+func unfit(w *world) (list []attack) {
+	add := func(name string, s signer, also []*forge.Issued, want verdict.Status, says string) {
+		list = append(list, stranger(name, s, also, want, says))
+	}
+	root := w.root
 	add("a leaf as a CA", by(certify(w.person(alice), w.mallory)), certs(w.mallory), verdict.Fail, noPath)
 	for name, extensions := range map[string][][]byte{
 		"that is none":                 {forge.Basic(false, -1), forge.Usage(5, 6)},
@@ -79,7 +96,7 @@ func strangers(w *world) (list []attack) {
 	sha1 := w.person(alice)
 	sha1.Algorithm = forge.ECDSAWithSHA1
 	add("certified with SHA-1", by(sha1.Sign(weak)), certs(weak), verdict.Policy, "weak")
-	return append(append(list, constrained(w)...), claimants(w)...)
+	return list
 }
 
 // constrained have a CA that may certify evil.example alone.
