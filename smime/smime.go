@@ -17,6 +17,12 @@
 //	edits, err := smime.Encrypt(m, smime.EncryptOptions{To: to, Spool: spool})
 //	edits, opened, err := smime.Decrypt(m, smime.DecryptOptions{Keys: keys, Spool: spool})
 //
+// or step by step, for who judges each layer:
+//
+//	o := smime.NewOpening(m, smime.DecryptOptions{Keys: keys, Spool: spool, Signed: judge})
+//	opened, err := o.Decrypt()
+//	... o.Mail() ... o.Unsign() ... o.Edits()
+//
 // and Protect does what a profile's mode says: sign, encrypt, both, or both and
 // sign again.
 //
