@@ -20,6 +20,8 @@ func TestTooManyFailures(t *testing.T) {
 	v.conf.DecryptFailures = 3
 	now := time.Now()
 	v.conf.Now = func() time.Time { return now }
+	var told measures
+	v.conf.Meter = &told
 	g := v.gateway()
 	good, bad := v.encrypt(letter, gcm, v.alice), spoil(v.encrypt(letter, gcm, v.alice))
 	opens := func(want bool, why string) {
@@ -33,6 +35,9 @@ func TestTooManyFailures(t *testing.T) {
 		opens(true, "before")
 		v.receive(g, bad, aliceAt)
 		v.logged("decrypted=failed")
+	}
+	if n := len(told); n != 6 || told[0].Decrypted != DecryptedYes || told[1].Decrypted != DecryptedFailed {
+		t.Errorf("the meter is told %+v", told)
 	}
 	opens(false, "after three")
 	v.logged("decrypted=no", "closed=limited")

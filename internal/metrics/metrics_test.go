@@ -102,6 +102,8 @@ func TestDecided(t *testing.T) {
 		{Direction: policy.Outbound, Event: "signed", Took: gateway.Steps{Decide: time.Microsecond, Sign: 3 * time.Second}},
 		{Direction: policy.Outbound, Event: "passed", Took: gateway.Steps{Decide: time.Microsecond}},
 		{Event: "verified", Status: verdict.Pass, Took: gateway.Steps{Decide: time.Microsecond, Verify: time.Millisecond}},
+		{Event: "verified", Status: verdict.Pass, Decrypted: gateway.DecryptedYes},
+		{Event: "rejected", Status: verdict.None, Decrypted: gateway.DecryptedFailed},
 		{Event: "deferred", Failed: true, Fault: fault.Timeout},
 		{Event: "passed", Status: verdict.TempError, Failed: true, Fault: fault.Storage},
 		// Nothing makes these.
@@ -125,7 +127,11 @@ func TestDecided(t *testing.T) {
 		mailseal_mails_total{action="verified",direction="inbound",smime="fail"} 0
 		mailseal_mails_total{action="verified",direction="inbound",smime="neutral"} 0
 		mailseal_mails_total{action="verified",direction="inbound",smime="none"} 0
-		mailseal_mails_total{action="verified",direction="inbound",smime="pass"} 1
+		mailseal_mails_total{action="verified",direction="inbound",smime="pass"} 2
+		mailseal_mails_total{action="rejected",direction="inbound",smime="none"} 1
+		mailseal_encrypted_mails_total{decrypted="yes"} 1
+		mailseal_encrypted_mails_total{decrypted="no"} 0
+		mailseal_encrypted_mails_total{decrypted="failed"} 1
 		mailseal_mails_total{action="verified",direction="inbound",smime="permerror"} 0
 		mailseal_mails_total{action="verified",direction="inbound",smime="policy"} 0
 		mailseal_mails_total{action="verified",direction="inbound",smime="temperror"} 0
@@ -156,7 +162,7 @@ func TestDecided(t *testing.T) {
 		mailseal_faults_total{kind="too-large",stage="milter"} 0
 		mailseal_faults_total{kind="too-many-recipients",stage="milter"} 0`)
 	compare(t, m, `
-		mailseal_step_duration_seconds_count{step="decide"} 9
+		mailseal_step_duration_seconds_count{step="decide"} 11
 		mailseal_step_duration_seconds_count{step="receive"} 0
 		mailseal_step_duration_seconds_count{step="send"} 0
 		mailseal_step_duration_seconds_count{step="sign"} 2
