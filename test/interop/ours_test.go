@@ -222,7 +222,7 @@ func (o *mailseal) decrypt(r peers.Recipe, mail []byte, with peers.Recipient) ([
 		key = recipient.Key{Certificate: o.identities[with.Who].Certificate, Private: o.keys[with.Who]}
 	}
 	after, err := o.changed(mail, func(m *message.Message) ([]message.Edit, error) {
-		edits, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: []recipient.Key{key}, Spool: o.spool, Depth: 1, GCMInEnvelopedData: r.Misplaced})
+		edits, _, err := smime.Decrypt(m, smime.DecryptOptions{Keys: recipient.List{key}, Spool: o.spool, Depth: 1, GCMInEnvelopedData: r.Misplaced})
 		return edits, err
 	})
 	if err != nil {
