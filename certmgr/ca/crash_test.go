@@ -82,12 +82,13 @@ func step(t *testing.T, c *CA, what, inject string) bool {
 }
 
 // each calls do for the first, second, ... of each of some system calls, until
-// the step was done; without MAILSEAL_SLOW for some of them.
-func each(t *testing.T, calls []string, do func(call string, n int) (done bool)) {
+// the step was done. A process that is traced takes long to start: without
+// MAILSEAL_SLOW it is one call, and the first, fifth, ... of it.
+func each(t *testing.T, calls []string, quick string, do func(call string, n int) (done bool)) {
 	t.Helper()
-	stride := 4
-	if os.Getenv("MAILSEAL_SLOW") != "" {
-		stride = 1
+	stride := 1
+	if os.Getenv("MAILSEAL_SLOW") == "" {
+		stride, calls = 4, []string{quick}
 	}
 	failed := 0
 	for _, call := range calls {
@@ -98,8 +99,8 @@ func each(t *testing.T, calls []string, do func(call string, n int) (done bool))
 		}
 	}
 	t.Logf("cut short %d times", failed)
-	if failed < 2 {
-		t.Errorf("it was cut short %d times", failed)
+	if failed == 0 {
+		t.Error("it was never cut short")
 	}
 }
 
@@ -122,10 +123,12 @@ func traced(t *testing.T) *CA {
 // openssl's files are good, and the next writer of ours makes the folder whole:
 // no certificate is lost, no number is used twice, nothing is half done.
 func TestKilledAtEveryWrite(t *testing.T) {
+	// The call that decides whether it was done.
+	quick := map[string]string{"issue": "linkat", "revoke": "renameat", "crl": "renameat"}
 	for what := range steps {
 		t.Run(what, func(t *testing.T) {
 			c := traced(t)
-			each(t, writes, func(call string, n int) bool {
+			each(t, writes, quick[what], func(call string, n int) bool {
 				if what == "revoke" {
 					issue(t, c, alice)
 				}
@@ -205,8 +208,11 @@ func wantWhole(t *testing.T, c *CA, when string) {
 func TestFullDisk(t *testing.T) {
 	for what := range steps {
 		t.Run(what, func(t *testing.T) {
+			if what != "issue" && os.Getenv("MAILSEAL_SLOW") == "" {
+				t.Skip("slow: make check runs it")
+			}
 			c := traced(t)
-			each(t, full, func(call string, n int) bool {
+			each(t, full, "write", func(call string, n int) bool {
 				if what == "revoke" {
 					issue(t, c, alice)
 				}

@@ -99,8 +99,11 @@ func TestSummary(t *testing.T) {
 
 // Without its key a CA lists, shows and revokes, and signs nothing.
 func TestWithoutKey(t *testing.T) {
-	c := newCA(t, func(o *InitOptions) { o.Passphrase, o.Unencrypted = []byte("secret"), false })
+	c := newCA(t)
 	serial := issue(t, c, alice).Serial()
+	if err := os.Remove(c.path(keyFile)); err != nil {
+		t.Fatal(err)
+	}
 	c, err := Open(c.Dir(), OpenOptions{WithoutKey: true})
 	if err != nil {
 		t.Fatal(err)

@@ -214,8 +214,12 @@ func TestKilledWriter(t *testing.T) {
 	wantCertificates(t, c, serials)
 }
 
+// Several processes issue, revoke and make lists in one folder, and nothing of
+// it is lost.
 func TestTwoWriters(t *testing.T) {
 	c := newCA(t)
+	revoke(t, c, issue(t, c, alice).Serial(), Superseded)
+	crl(t, c)
 	var writers sync.WaitGroup
 	for range 2 {
 		writers.Go(func() { write(t, c.Dir(), 10, io.Discard) })
@@ -225,20 +229,33 @@ func TestTwoWriters(t *testing.T) {
 			}
 		})
 	}
-	writers.Wait()
-	entries, err := os.ReadDir(c.path(newCerts))
-	if err != nil || len(entries) != 2*40 {
-		t.Fatalf("%d files, %v; want 80", len(entries), err)
-	}
-	seen := map[string]bool{}
-	if err := c.index.Each(func(e index.Entry) error { seen[e.Serial] = true; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if !seen[strings.TrimSuffix(strings.TrimSuffix(e.Name(), ".pem"), ".json")] {
-			t.Errorf("%s is not in the index", e.Name())
+	writers.Go(func() {
+		for range 5 {
+			r := alice
+			i, err := c.Issue(r)
+			if err == nil {
+				_, err = c.Revoke(Revocation{Serial: i.Serial(), Reason: KeyCompromise})
+			}
+			if err == nil {
+				_, err = c.IssueCRL(CRLOptions{})
+			}
+			if err == nil {
+				_, err = c.List(Query{})
+			}
+			if err != nil {
+				t.Error(err)
+			}
 		}
+	})
+	writers.Wait()
+	list, err := c.List(Query{})
+	if err != nil || len(list) != 1+40+5 {
+		t.Fatalf("%d certificates, %v; want 46", len(list), err)
 	}
+	if got, err := c.CRL(); err != nil || got.Number.Int64() != 6 || got.Revoked != 6 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	wantWhole(t, c, "after all")
 }
 
 // wantCertificates checks index and newcerts, in the order of the index, and
