@@ -195,6 +195,9 @@ func (h *handOver) write(env Env, c *ca.CA, i *ca.Issued) error {
 	if err != nil {
 		return fail(exCantCreate, fmt.Errorf("%s is issued and could not be written: %w; revoke it, or get it with mailseal ca export -serial if its key is elsewhere", i.Serial(), err))
 	}
+	if h.p12Pass != "" {
+		w.Passphrase = "" // its owner has it
+	}
 	if h.json {
 		err = writeJSON(env.Stdout, struct {
 			Serial     string   `json:"serial"`
@@ -212,7 +215,7 @@ func (h *handOver) write(env Env, c *ca.CA, i *ca.Issued) error {
 		for _, f := range w.Files {
 			fmt.Fprintf(&b, "wrote       %s\n", f)
 		}
-		if w.Passphrase != "" && h.p12Pass == "" {
+		if w.Passphrase != "" {
 			fmt.Fprintf(&b, "passphrase  %s\n", w.Passphrase)
 		}
 		_, err = env.Stdout.Write(b.Bytes())

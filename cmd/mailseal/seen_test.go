@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
 	"testing"
 	"time"
 
@@ -41,5 +43,21 @@ func TestSightings(t *testing.T) {
 		if err != nil || from != tt.want || (tt.last == 0) != (list == nil) || tt.last != 0 && list[0].OID[2] != tt.last {
 			t.Errorf("%q: got %v from %q, %v", tt.want, list, from, err)
 		}
+	}
+}
+
+// Without a mail the certificate may say it (RFC 4262).
+func TestSightingsCertificate(t *testing.T) {
+	ours, err := capability.OursDER()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{Extensions: []pkix.Extension{{Id: capability.OID, Value: ours}}}
+	if list, from, err := (sightings{}).of(c, time.Now()); err != nil || from != "the certificate" || len(list) != len(capability.Ours()) {
+		t.Errorf("got %v from %q, %v", list, from, err)
+	}
+	c.Extensions[0].Value = []byte{5, 0}
+	if list, from, err := (sightings{}).of(c, time.Now()); !errors.Is(err, capability.ErrMalformed) || from != "" || list != nil {
+		t.Errorf("got %v from %q, %v", list, from, err)
 	}
 }
