@@ -52,7 +52,7 @@ func (c *CA) IssueCRL(o CRLOptions) (*CRL, error) {
 		return c.publish(a, list, o.By)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("crl: %w", err)
+		return nil, c.refuse("crl", o.By, nil, fmt.Errorf("crl: %w", err))
 	}
 	return list, nil
 }

@@ -62,7 +62,7 @@ type Query struct {
 	Within  time.Duration
 	Profile Profile
 	// Details are read from a file a certificate, which takes longer. Text
-	// and Profile need them, too.
+	// and Profile need them all.
 	Details bool
 	Sort    Order
 	Reverse bool
@@ -92,43 +92,71 @@ func ParseOrder(s string) (Order, error) {
 
 // List returns the certificates that a query is about.
 func (c *CA) List(q Query) ([]Record, error) {
+	list, _, err := c.Page(q, 0, 0)
+	return list, err
+}
+
+// Page returns a part of a list: up to limit certificates behind the first
+// offset, 0 for all, and how many there are in all. Details are read for these
+// alone, unless all have to be searched for Text or Profile.
+func (c *CA) Page(q Query, offset, limit int) (page []Record, total int, err error) {
 	lock, err := c.reading()
 	if err != nil {
-		return nil, fmt.Errorf("list: %w", err)
+		return nil, 0, fmt.Errorf("list: %w", err)
 	}
 	defer lock.Close()
-	now := c.now()
-	serial := strings.ToUpper(strings.ReplaceAll(q.Serial, ":", ""))
-	text := strings.ToLower(q.Text)
-	needDetails := q.Details || text != "" || q.Profile != 0
-	var list []Record
-	err = c.index.Each(func(e index.Entry) error {
-		r := newRecord(e, now)
-		switch {
-		case q.Status != "" && r.Status != q.Status:
-		case !strings.HasPrefix(r.Serial, serial):
-		case q.Within > 0 && (r.Status != Valid || r.NotAfter.After(now.Add(q.Within))):
-		default:
-			if needDetails {
-				var err error
-				if r.Details, err = c.detailsOf(e.Serial); err != nil {
-					return err
-				}
-			}
-			if r.matches(text) && (q.Profile == 0 || r.Profile == q.Profile.String()) {
-				list = append(list, r)
-			}
-		}
-		return nil
-	})
+	list, err := c.query(q)
 	if err != nil {
-		return nil, fmt.Errorf("list: %w", err)
+		return nil, 0, fmt.Errorf("list: %w", err)
 	}
 	sortRecords(list, q.Sort)
 	if q.Reverse {
 		slices.Reverse(list)
 	}
-	return list, nil
+	total = len(list)
+	page = list[min(max(offset, 0), total):]
+	if limit > 0 && len(page) > limit {
+		page = page[:limit]
+	}
+	if !q.Details || q.searches() {
+		return page, total, nil
+	}
+	for i := range page {
+		if page[i].Details, err = c.detailsOf(page[i].Serial); err != nil {
+			return nil, 0, fmt.Errorf("list: %w", err)
+		}
+	}
+	return page, total, nil
+}
+
+// searches reports whether details decide.
+func (q Query) searches() bool { return q.Text != "" || q.Profile != 0 }
+
+// query is what a query is about, in the order of index.txt.
+func (c *CA) query(q Query) ([]Record, error) {
+	now := c.now()
+	serial := strings.ToUpper(strings.ReplaceAll(q.Serial, ":", ""))
+	text := strings.ToLower(q.Text)
+	var list []Record
+	err := c.index.Each(func(e index.Entry) error {
+		r := newRecord(e, now)
+		if (q.Status != "" && r.Status != q.Status) || !strings.HasPrefix(r.Serial, serial) ||
+			(q.Within > 0 && (r.Status != Valid || r.NotAfter.After(now.Add(q.Within)))) {
+			return nil
+		}
+		if q.searches() {
+			var err error
+			if r.Details, err = c.detailsOf(e.Serial); err != nil {
+				return err
+			}
+			if !r.matches(text) || (q.Profile != 0 && r.Profile != q.Profile.String()) {
+				return nil
+			}
+		}
+		list = append(list, r)
+		return nil
+	})
+	return list, err
 }
 
 func sortRecords(list []Record, o Order) {

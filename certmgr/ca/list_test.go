@@ -65,6 +65,13 @@ func TestList(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", tt.q, got, tt.want)
 		}
 	}
+	page, total, err := c.Page(Query{Sort: ByEnd, Details: true}, 1, 2)
+	if err != nil || total != 4 || len(page) != 2 || names[page[0].Serial] != "taro" || !slices.Equal(page[0].Names, []string{"taro@corp.example"}) {
+		t.Errorf("a page of %d: %+v, %v", total, page, err)
+	}
+	if page, total, err := c.Page(Query{}, 9, 2); err != nil || total != 4 || len(page) != 0 {
+		t.Errorf("behind the end: %v, %d, %v", page, total, err)
+	}
 	list, err := c.List(Query{Sort: BySerial, Details: true})
 	if err != nil || !slices.IsSortedFunc(list, func(a, b Record) int { return strings.Compare(a.Serial, b.Serial) }) {
 		t.Errorf("%v, %v", list, err)

@@ -166,7 +166,7 @@ func (c *CA) Settings() Settings {
 // openssl.cnf.old.
 func (c *CA) SetSettings(s Settings, by string) error {
 	if err := s.check(); err != nil {
-		return c.refuse("set", by, nil, fmt.Errorf("set: %w", err))
+		return c.refuse("set", by, nil, fmt.Errorf("set: %w", refusal{err}))
 	}
 	err := c.locked(func(a *authority) error {
 		if err := c.writeSettings(s, &a.settings); err != nil {
