@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"slices"
@@ -23,24 +24,22 @@ func (k *checker) byLists(c *x5280.Certificate, above []*x5280.Certificate) said
 	var source string
 	covered := x5280.Reasons(0)
 	for _, s := range k.covering(c, &why) {
-		base, ok := k.newest(s.lists, above, &why)
-		if !ok {
-			continue
-		}
-		entry, by, listed := k.find(base, c)
-		stale := base.stale(k.q.At)
-		switch {
-		case listed && (stale == "" || lasting(entry)):
-			// That its signer may be revoked is no reason to believe less in a revocation.
-			return said{Answer{Certificate: c, Status: Revoked, Reason: entry.Reason.String(), When: entry.Date, Source: by.String()}, by.ThisUpdate}
-		case stale != "":
-			why.add(staleness, "%s", stale)
-		case base.doubt != "":
-			why.add(signer, "%s", base.doubt)
-		default:
-			covered |= s.reasons
-			if source == "" || base.ThisUpdate.After(at) {
-				at, source = base.ThisUpdate, base.String()
+		for _, b := range k.newest(s.lists, above, &why) {
+			entry, by, listed := k.find(b, c)
+			stale := b.stale(k.q.At)
+			switch {
+			case listed && (stale == "" || lasting(entry)):
+				// That its signer may be revoked is no reason to believe less in a revocation.
+				return said{Answer{Certificate: c, Status: Revoked, Reason: entry.Reason.String(), When: entry.Date, Source: by.String()}, by.ThisUpdate}
+			case b.doubt != "":
+				why.add(signer, "%s", b.doubt)
+			case stale != "":
+				why.add(staleness, "%s", stale)
+			default:
+				covered |= s.reasons
+				if source == "" || b.ThisUpdate.After(at) {
+					at, source = b.ThisUpdate, b.String()
+				}
 			}
 		}
 	}
@@ -130,8 +129,12 @@ type base struct {
 }
 
 // newest returns the first CRL that is valid but for its age, and is what counts even
-// if it is of no use: an older one might be brought by who has been revoked since.
-func (k *checker) newest(lists []list, above []*x5280.Certificate, why *reasons) (base, bool) {
+// if it is of no use: an older one might be brought by who has been revoked since. What
+// is in doubt comes before it, as it must not hide that the older one revokes: anybody
+// may write a CRL of which nobody knows who signed it. For the same reason those older
+// than one that must not be used are there, in doubt.
+func (k *checker) newest(lists []list, above []*x5280.Certificate, why *reasons) (all []base) {
+	unusable := ""
 	for _, l := range lists {
 		if l.ThisUpdate.After(k.q.At.Add(skew)) {
 			why.add(staleness, "%s is not in force yet", l)
@@ -147,11 +150,15 @@ func (k *checker) newest(lists []list, above []*x5280.Certificate, why *reasons)
 		}
 		if text := l.flaw(); text != "" {
 			why.add(flaw, "%s", text)
-			return base{}, false
+			unusable = text
+			continue
 		}
-		return base{l, signer, doubt}, true
+		all = append(all, base{l, signer, cmp.Or(doubt, unusable)})
+		if doubt == "" {
+			break
+		}
 	}
-	return base{}, false
+	return all
 }
 
 // flaw is why a CRL must not be used whatever it says (section 5.2).
@@ -180,33 +187,36 @@ func (l list) stale(at time.Time) string {
 func (k *checker) find(b base, c *x5280.Certificate) (e x5280.Entry, by list, listed bool) {
 	e, listed = b.Find(c.Issuer, c.Serial)
 	by = b.list
-	if d, ok := k.changes(b, c); ok {
-		if change, ok := d.Find(c.Issuer, c.Serial); ok {
+	for _, d := range k.changes(b, c) {
+		if k.signed(d, b.signer) != nil { // by the same key: section 6.3.3 (h)
+			continue
+		}
+		fresh := d.stale(k.q.At) == ""
+		change, ok := d.Find(c.Issuer, c.Serial)
+		if ok && (fresh || lasting(change)) {
 			e, by, listed = change, d, true
+			break
+		}
+		if fresh {
+			break
 		}
 	}
 	return e, by, listed && e.Reason != x5280.RemoveFromCRL
 }
 
-// changes returns the newest delta CRL to a base.
-func (k *checker) changes(b base, c *x5280.Certificate) (list, bool) {
+// changes returns what may be delta CRLs to a base, the newest first.
+func (k *checker) changes(b base, c *x5280.Certificate) (all []list) {
 	if b.Number == nil {
-		return list{}, false
+		return nil
 	}
 	k.fetchChanges(b, c)
-	var all []list
 	for _, l := range k.lists(b.Issuer.Key()) {
 		if l.Base != nil && l.Number != nil && l.series() == b.series() &&
 			l.Base.Cmp(b.Number) <= 0 && l.Number.Cmp(b.Number) > 0 &&
-			!l.ThisUpdate.After(k.q.At.Add(skew)) && l.stale(k.q.At) == "" && l.flaw() == "" {
+			!l.ThisUpdate.After(k.q.At.Add(skew)) && l.flaw() == "" {
 			all = append(all, l)
 		}
 	}
 	slices.SortStableFunc(all, newer)
-	for _, l := range all {
-		if k.signed(l, b.signer) == nil { // by the same key: section 6.3.3 (h)
-			return l, true
-		}
-	}
-	return list{}, false
+	return all
 }

@@ -133,8 +133,14 @@ func (k *checker) issuer(c *x5280.Certificate, above []*x5280.Certificate) (Stat
 		r = k.search.Path(c)
 		k.paths[c] = r
 	}
+	if spent, ok := r.Broke(path.Effort); ok { // it may be good for all we know
+		return Unknown, spent.Text
+	}
 	if !r.Good() {
 		return Revoked, r.Err().Error()
+	}
+	if limited := limits(r.Path[1:], above); limited != nil {
+		return Revoked, fmt.Sprintf("%s above, who may certify some others only, is not above the certificate that it is about", limited)
 	}
 	status, text := Good, ""
 	for i, link := range r.Links {
@@ -150,4 +156,22 @@ func (k *checker) issuer(c *x5280.Certificate, above []*x5280.Certificate) (Stat
 		}
 	}
 	return status, text
+}
+
+// limits returns a CA on the way of who signed a CRL that is not above the certificate
+// in question, and could not be: it is limited to some names, or to other uses than
+// mail. The standard lets any CA below the anchor certify one who signs CRLs in the name
+// of whatever other, and so take back what that one has revoked.
+func limits(way, above []*x5280.Certificate) *x5280.Certificate {
+	for _, ca := range way {
+		purposes := ca.Purposes
+		free := ca.Constraints == nil &&
+			(len(purposes) == 0 || slices.Contains(purposes, x5280.EmailProtection) || slices.Contains(purposes, x5280.AnyPurpose))
+		if !free && !slices.ContainsFunc(above, func(c *x5280.Certificate) bool {
+			return string(c.SubjectPublicKey) == string(ca.SubjectPublicKey) && c.Subject.Equal(ca.Subject)
+		}) {
+			return ca
+		}
+	}
+	return nil
 }
