@@ -55,6 +55,7 @@ missing_tools() {
 	has strace || need strace
 	has shellcheck || need shellcheck
 	has openssl || need openssl
+	has certtool || need gnutls-bin
 	has gpgsm || need gpgsm
 	has gpg-agent || need gpg-agent
 	for p in certutil cmsutil pk12util; do has $p || need libnss3-tools; done
