@@ -140,12 +140,16 @@ func (c *CA) claim() error {
 		return err
 	}
 	if exists(c.path(initFile)) {
-		return nil
+		return os.Chmod(c.dir, 0o700)
 	}
 	for _, name := range []string{certFile, chainFile, keyFolder, newCerts, serialFile, crlNumFile, indexFile, attrFile, confFile, settingsFile, auditFile, "cakey.pem"} {
 		if exists(c.path(name)) {
 			return refusal{fmt.Errorf("the folder holds %s: it is a CA already, or was one; nothing is overwritten", name)}
 		}
+	}
+	// It may have been there, open to others.
+	if err := os.Chmod(c.dir, 0o700); err != nil {
+		return err
 	}
 	if err := durable.SyncDir(filepath.Dir(c.dir)); err != nil {
 		return err

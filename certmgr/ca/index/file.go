@@ -58,9 +58,17 @@ const large = 64 << 10
 // alone.
 func (f *File) good(info os.FileInfo) {
 	f.seen = info
-	if info.Size() >= large {
-		_ = os.WriteFile(f.path+noteSuffix, []byte(stamp(info)), 0o600)
+	if info.Size() < large {
+		return
 	}
+	note, err := os.OpenFile(f.path+noteSuffix, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	// Over the old one, as long as that: a file that is cut first has the
+	// disk find new room at every line.
+	_, _ = note.WriteAt([]byte(stamp(info)), 0)
+	note.Close()
 }
 
 const noteSuffix = ".seen"
@@ -76,7 +84,7 @@ func stamp(info os.FileInfo) string {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		inode = uint64(s.Ino)
 	}
-	return fmt.Sprintf("size %d, changed %d, inode %d\n", info.Size(), info.ModTime().UnixNano(), inode)
+	return fmt.Sprintf("size %020d, changed %020d, inode %020d\n", info.Size(), info.ModTime().UnixNano(), inode)
 }
 
 // unchanged reports whether the file is the one that was found good. openssl
