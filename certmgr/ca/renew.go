@@ -56,8 +56,10 @@ func (r Renewal) request(old Shown) (Request, error) {
 	cert := old.Certificate
 	if r.Profile == 0 {
 		var err error
-		if r.Profile, err = profileOf(cert); err != nil {
-			return Request{}, err
+		if r.Profile, err = ParseProfile(old.Profile); err != nil {
+			if r.Profile, err = profileOf(cert); err != nil {
+				return Request{}, err
+			}
 		}
 	}
 	if r.Memo == "" {

@@ -196,6 +196,12 @@ func TestGatewayNames(t *testing.T) {
 	if err != nil || !slices.Equal(namesOf(again.Certificate), namesOf(cert)) {
 		t.Errorf("renewed: %v, %v", again, err)
 	}
+	bare := issue(t, c, Request{Profile: Gateway, Emails: []string{"gate@corp.example"}, Key: P256})
+	if again, err := c.Renew(Renewal{Serial: bare.Serial(), Key: P256}); err != nil {
+		t.Error(err)
+	} else if shown, err := c.Show(again.Serial()); err != nil || shown.Profile != "gateway" {
+		t.Errorf("a gateway is renewed as %+v, %v", shown.Record, err)
+	}
 	for want, r := range map[string]Request{
 		"a user certificate is none":          {Profile: User, Authority: Review, Emails: []string{"review-authority@corp.example"}},
 		"has review-authority@DOMAIN alone":   {Profile: Gateway, Authority: Review, Emails: []string{"a@corp.example"}},

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mailseal/certmgr/ca/index"
 )
@@ -133,6 +134,17 @@ func TestUniqueSubject(t *testing.T) {
 		}
 		writeFile(t, c.path(attrFile), "unique_subject = no\n")
 		issue(t, c, alice)
+	}
+	// Who has ended is in nobody's way, and openssl is told so.
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	c := newCA(t, func(o *InitOptions) {
+		o.Settings.UniqueSubject, o.Now = true, func() time.Time { return now }
+	})
+	first := issue(t, c, alice).Serial()
+	now = now.AddDate(3, 0, 0)
+	issue(t, c, alice)
+	if e, _, err := c.index.Find(first); err != nil || e.Status != index.Expired {
+		t.Errorf("%+v, %v", e, err)
 	}
 }
 
