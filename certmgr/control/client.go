@@ -25,10 +25,16 @@ type Client struct {
 	chain []*x509.Certificate
 }
 
+// Dial makes a Client that asks at the socket when it has to. It has no
+// certificate and no chain.
+func Dial(socket string) *Client {
+	return &Client{http: http.Client{Timeout: slowAnswer, Transport: transport(socket)}}
+}
+
 // Connect asks whether a CA answers at the socket. The error is ErrNotRunning
 // where nobody does.
 func Connect(ctx context.Context, socket string) (*Client, error) {
-	c := &Client{http: http.Client{Timeout: slowAnswer, Transport: transport(socket)}}
+	c := Dial(socket)
 	var h hello
 	if err := c.ask(ctx, "hello", nothing{}, &h); err != nil {
 		c.Close()
@@ -202,6 +208,16 @@ func (c *Client) IssueCRL(o ca.CRLOptions) (*ca.CRL, error) {
 	return c.askCRL("new-crl", crlAsked{o.Days})
 }
 
+// RenewCRL has a new list made if one is due. It returns nil where none is. Who
+// asks is known.
+func (c *Client) RenewCRL(string) (*ca.CRL, error) {
+	var a renewedCRL
+	if err := c.ask(context.Background(), "renew-crl", nothing{}, &a); err != nil || a.List == nil {
+		return nil, err
+	}
+	return a.List.crl(), nil
+}
+
 // CRL is the list that there is.
 func (c *Client) CRL() (*ca.CRL, error) { return c.askCRL("crl", nothing{}) }
 
@@ -210,7 +226,7 @@ func (c *Client) askCRL(name string, question any) (*ca.CRL, error) {
 	if err := c.ask(context.Background(), name, question, &l); err != nil {
 		return nil, err
 	}
-	return &ca.CRL{Number: l.Number, ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate, Revoked: l.Revoked, DER: l.DER}, nil
+	return l.crl(), nil
 }
 
 // CRLDue is when the next list should be made.

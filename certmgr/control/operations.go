@@ -30,18 +30,19 @@ func on[Q, A any](do func(*call, Q) (A, error)) func(*call, []byte) (any, error)
 
 // operations are all there are.
 var operations = map[string]operation{
-	"hello":   {true, looking, on((*call).hello)},
-	"summary": {true, looking, on((*call).summary)},
-	"list":    {true, looking, on((*call).list)},
-	"show":    {true, looking, on((*call).show)},
-	"edition": {true, looking, on((*call).editionSince)},
-	"crl":     {true, looking, on((*call).crl)},
-	"crl-due": {true, looking, on((*call).crlDue)},
-	"new-crl": {true, listing, on((*call).newCRL)},
-	"preview": {true, changing, on((*call).preview)},
-	"issue":   {true, changing, on((*call).issue)},
-	"revoke":  {true, changing, on((*call).revoke)},
-	"renew":   {run: on((*call).renew)},
+	"hello":     {true, looking, on((*call).hello)},
+	"summary":   {true, looking, on((*call).summary)},
+	"list":      {true, looking, on((*call).list)},
+	"show":      {true, looking, on((*call).show)},
+	"edition":   {true, looking, on((*call).editionSince)},
+	"crl":       {true, looking, on((*call).crl)},
+	"crl-due":   {true, looking, on((*call).crlDue)},
+	"new-crl":   {true, listing, on((*call).newCRL)},
+	"renew-crl": {true, looking, on((*call).renewCRL)},
+	"preview":   {true, changing, on((*call).preview)},
+	"issue":     {true, changing, on((*call).issue)},
+	"revoke":    {true, changing, on((*call).revoke)},
+	"renew":     {run: on((*call).renew)},
 }
 
 func (c *call) hello(nothing) (hello, error) { return hello{raw(c.CA.Chain())}, nil }
@@ -75,8 +76,6 @@ func (c *call) editionSince(m edition.Mark) (*edition.Edition, error) {
 	return c.Press.Since(ctx, m), nil
 }
 
-func tellCRL(l *ca.CRL) crl { return crl{l.Number, l.ThisUpdate, l.NextUpdate, l.Revoked, l.DER} }
-
 func (c *call) crl(nothing) (crl, error) {
 	l, err := c.CA.CRL()
 	if err != nil {
@@ -100,6 +99,16 @@ func (c *call) newCRL(q crlAsked) (crl, error) {
 	}
 	c.changed()
 	return tellCRL(l), nil
+}
+
+func (c *call) renewCRL(nothing) (renewedCRL, error) {
+	l, err := c.CA.RenewCRL(c.by)
+	if err != nil || l == nil {
+		return renewedCRL{}, err
+	}
+	c.changed()
+	told := tellCRL(l)
+	return renewedCRL{&told}, nil
 }
 
 func (c *call) preview(q issueAsked) (previewed, error) {

@@ -182,6 +182,16 @@ type crl struct {
 	DER        []byte    `json:"der"`
 }
 
+func tellCRL(l *ca.CRL) crl { return crl{l.Number, l.ThisUpdate, l.NextUpdate, l.Revoked, l.DER} }
+
+func (l crl) crl() *ca.CRL {
+	return &ca.CRL{Number: l.Number, ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate, Revoked: l.Revoked, DER: l.DER}
+}
+
+type renewedCRL struct {
+	List *crl `json:"list,omitempty"` // none where none was due
+}
+
 type dueAt struct {
 	At time.Time `json:"at"`
 }

@@ -11,6 +11,7 @@ import (
 
 	"mailseal/certmgr/bundle"
 	"mailseal/certmgr/ca"
+	"mailseal/certmgr/control"
 	"mailseal/internal/audit"
 	"mailseal/internal/config"
 	"mailseal/internal/pki"
@@ -19,6 +20,7 @@ import (
 // caFlags say which CA, and how its key is opened.
 type caFlags struct {
 	dir, config, passphrase string
+	socket                  string // of the configuration's daemon
 }
 
 func (f *caFlags) define(fs *flag.FlagSet) {
@@ -45,14 +47,15 @@ func (f *caFlags) check() error {
 	case c.CA.Dir == "":
 		return failf(exUsage, "no -dir, and %s has no ca.dir", f.config)
 	}
+	f.socket = c.CA.Socket
 	if f.dir = c.CA.Dir; f.passphrase == "" {
 		f.passphrase = c.CA.PassphraseFile
 	}
 	return nil
 }
 
-// look opens the CA for what needs no key.
-func (f *caFlags) look() (*ca.CA, error) {
+// lookInFolder opens the CA for what needs no key.
+func (f *caFlags) lookInFolder() (*ca.CA, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -60,8 +63,8 @@ func (f *caFlags) look() (*ca.CA, error) {
 	return c, caError(err)
 }
 
-// open opens the CA with its key.
-func (f *caFlags) open(env Env) (*ca.CA, error) {
+// openFolder opens the CA with its key.
+func (f *caFlags) openFolder(env Env) (*ca.CA, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -119,7 +122,9 @@ func caError(err error) error {
 	case errors.Is(err, ca.ErrRefused), errors.Is(err, pki.ErrPassphrase), errors.Is(err, pki.ErrNoPassphrase),
 		errors.Is(err, audit.ErrBroken), errors.Is(err, ca.ErrNoKey):
 		return fail(exDataErr, err)
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, control.ErrBusy):
+		return fail(exTempFail, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrForbidden):
 		return fail(exNoPerm, err)
 	case errors.Is(err, bundle.ErrExists):
 		return fail(exCantCreate, fmt.Errorf("%w; remove it, name others with -out, or replace it with -replace", err))
@@ -130,7 +135,7 @@ func caError(err error) error {
 }
 
 // rootOf is the root above a CA, or the CA itself.
-func rootOf(c *ca.CA) *x509.Certificate {
+func rootOf(c authority) *x509.Certificate {
 	chain := c.Chain()
 	return chain[len(chain)-1]
 }

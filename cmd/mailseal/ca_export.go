@@ -131,7 +131,7 @@ folder differ, as after openssl ca has worked there, with 65 when the file was c
 			events := fs.Bool("events", false, "print every event")
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(_ context.Context, env Env) error {
-				c, err := f.look()
+				c, err := f.lookInFolder()
 				if err != nil {
 					return err
 				}

@@ -183,7 +183,7 @@ func (h *handOver) fits(key crypto.PublicKey) error {
 }
 
 // write writes what was issued, and tells where.
-func (h *handOver) write(env Env, c *ca.CA, i *ca.Issued) error {
+func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 	var w bundle.Written
 	var err error
 	if h.place != nil {

@@ -108,7 +108,7 @@ func (n *caRenew) renewCA(env Env) error {
 	if n.r.Serial+n.csr+n.out != "" || n.r.SameKey || n.append {
 		return failf(exUsage, "-ca renews the CA's own certificate in its folder; leave -serial, -csr, -same-key, -append and -out out")
 	}
-	c, err := n.open(env)
+	c, err := n.openFolder(env)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,14 @@ func (f *caFlags) revoke(env Env, r ca.Revocation, yes bool) error {
 		fmt.Fprintf(env.Stderr, "warning: no new CRL (%s); run: mailseal ca crl -dir %s\n", oneLine(err), f.dir)
 		return nil
 	}
-	return issueCRL(env, c, ca.CRLOptions{By: by()})
+	l, err := c.RenewCRL(by())
+	if err == nil && l == nil { // the daemon was faster
+		l, err = c.CRL()
+	}
+	if err != nil {
+		return caError(err)
+	}
+	return writeCRL(env, l)
 }
 
 func caCRLCommand() command {
@@ -231,12 +238,16 @@ cron, makes a new one in time, and does nothing before.`,
 	}
 }
 
-func issueCRL(env Env, c *ca.CA, o ca.CRLOptions) error {
+func issueCRL(env Env, c authority, o ca.CRLOptions) error {
 	l, err := c.IssueCRL(o)
 	if err != nil {
 		return caError(err)
 	}
-	_, err = fmt.Fprintf(env.Stdout, "crl      %X, %d revoked, until %s\n", l.Number.Bytes(), l.Revoked, l.NextUpdate.UTC().Format(time.RFC3339))
+	return writeCRL(env, l)
+}
+
+func writeCRL(env Env, l *ca.CRL) error {
+	_, err := fmt.Fprintf(env.Stdout, "crl      %X, %d revoked, until %s\n", l.Number.Bytes(), l.Revoked, l.NextUpdate.UTC().Format(time.RFC3339))
 	if err != nil {
 		return fail(exIOErr, err)
 	}

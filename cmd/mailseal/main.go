@@ -58,6 +58,8 @@ type runner func(context.Context, Env) error
 func commands() []command {
 	return []command{
 		milterCommand(),
+		certmgrCommand(),
+		webCommand(),
 		checkCommand(),
 		filterCommand(),
 		signCommand(),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -16,7 +15,6 @@ import (
 
 	"mailseal/internal/config"
 	"mailseal/internal/fetch"
-	"mailseal/internal/maillog"
 	"mailseal/internal/metrics"
 	"mailseal/internal/trust/source"
 	"mailseal/milter"
@@ -45,11 +43,8 @@ const drain = 30 * time.Second
 
 // A daemon is the milter with what it was built from.
 type daemon struct {
+	service
 	flags  milterFlags
-	getenv func(string) string
-	level  slog.LevelVar
-	log    *slog.Logger
-	logTo  *maillog.Queue
 	conf   *config.Config
 	server *milter.Server
 	before *milter.Server // nil: we do not stand before other milters
@@ -69,14 +64,14 @@ type daemon struct {
 
 // newDaemon builds all from the configuration, and listens.
 func newDaemon(f milterFlags, env Env) (_ *daemon, err error) {
-	d := &daemon{flags: f, getenv: env.Getenv, counting: newCounting()}
+	d := &daemon{service: service{getenv: env.Getenv}, flags: f, counting: newCounting()}
 	p, err := d.load()
 	if err != nil {
 		return nil, err
 	}
 	d.conf, d.signers, d.trust = p.conf, len(p.identities), p.trust
-	if err := d.openLog(env); err != nil {
-		return nil, err
+	if err := d.openLog(d.conf.Log, env); err != nil {
+		return nil, fail(exUnavailable, d.flags.at(d.conf, "log.target", err))
 	}
 	defer func() {
 		if err != nil {
@@ -131,24 +126,6 @@ func (d *daemon) load() (*parts, error) {
 	}
 	p.meter, p.usage = d.counting, d.counting.spool
 	return p, nil
-}
-
-func (d *daemon) openLog(env Env) error {
-	d.level.Set(d.conf.Log.Level)
-	target := maillog.Stamped(env.Stderr)
-	if env.Getenv("JOURNAL_STREAM") != "" { // systemd.exec(5): the journal has its own time
-		target = env.Stderr
-	}
-	if d.conf.Log.Syslog {
-		w, err := maillog.Syslog()
-		if err != nil {
-			return fail(exUnavailable, d.flags.at(d.conf, "log.target", err))
-		}
-		target = w
-	}
-	d.logTo = maillog.NewQueue(target)
-	d.log = slog.New(maillog.New(d.logTo, &d.level))
-	return nil
 }
 
 // A listener is a socket, and who answers there.
@@ -251,11 +228,7 @@ func (d *daemon) run(ctx context.Context, again <-chan os.Signal) error {
 		}
 	})
 	d.tell("READY=1", "STATUS=listening")
-	if period, err := watchdogPeriod(d.getenv); err != nil {
-		d.log.Warn("no watchdog", "error", err)
-	} else if period > 0 {
-		g.Go(func() error { d.watch(ctx, period); return nil })
-	}
+	g.Go(func() error { d.watched(ctx, d.answers); return nil })
 	return g.Wait()
 }
 
@@ -356,11 +329,4 @@ func fixed(old, new *config.Config) []string {
 		}
 	}
 	return slices.Clip(keys)
-}
-
-// tell notifies systemd, which is not worth ending for.
-func (d *daemon) tell(state ...string) {
-	if err := notify(d.getenv, state...); err != nil {
-		d.log.Warn("cannot notify systemd", "error", err)
-	}
 }

@@ -32,31 +32,6 @@ func watchdogPeriod(getenv func(string) string) (time.Duration, error) {
 	return time.Duration(n) * time.Microsecond, nil
 }
 
-// watch gives systemd a sign of life three times a period, and only after each
-// of our sockets has answered as it answers an MTA. With the time that an
-// answer may take, two of three may be late.
-func (d *daemon) watch(ctx context.Context, period time.Duration) {
-	every := period / 3
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
-		err := d.answers(ctx, every)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			d.log.Error("no sign of life", "error", err)
-		default:
-			d.tell("WATCHDOG=1")
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // answers asks every socket.
 func (d *daemon) answers(ctx context.Context, patience time.Duration) error {
 	answers := make(chan error, len(d.lns))
