@@ -195,7 +195,7 @@ func (c *CA) selfSign(template *x509.Certificate, days int) (*x509.Certificate, 
 	template.NotAfter = from.AddDate(0, 0, days).Add(-time.Second)
 	template.BasicConstraintsValid = true
 	template.IsCA = true
-	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	template.KeyUsage = caUsage
 	template.AuthorityKeyId = template.SubjectKeyId
 	return create(template, template, c.key.Public(), c.key)
 }

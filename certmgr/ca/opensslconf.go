@@ -97,7 +97,7 @@ authorityKeyIdentifier = keyid:always
 @ADDRESSES@
 [ sub-ca ]
 basicConstraints       = critical, CA:TRUE, pathlen:0
-keyUsage               = critical, keyCertSign, cRLSign
+keyUsage               = critical, keyCertSign, cRLSign, digitalSignature
 subjectKeyIdentifier   = hash
 authorityKeyIdentifier = keyid:always
 @ADDRESSES@
