@@ -128,7 +128,7 @@ func ParseCRLs(file []byte) (all []*CRL, err error) {
 }
 
 func (c *CRL) fault(format string, args ...any) {
-	if len(c.Faults) < 10 {
+	if len(c.Faults) < maxTold {
 		c.Faults = append(c.Faults, fmt.Sprintf(format, args...))
 	}
 }
@@ -218,7 +218,7 @@ func (c *CRL) readExtensions(list cryptobyte.String) bool {
 }
 
 func (c *CRL) unknown(id OID) {
-	if len(c.Unknown) < 10 {
+	if len(c.Unknown) < maxTold {
 		c.Unknown = append(c.Unknown, id)
 	}
 }

@@ -76,7 +76,7 @@ func (c *Certificate) readExtensions(list cryptobyte.String) bool {
 		seen[e.ID] = true
 		c.Extensions = append(c.Extensions, e)
 		switch r, known := readers[e.ID]; {
-		case !known && e.Critical:
+		case !known && e.Critical && len(c.Unknown) < maxTold:
 			c.Unknown = append(c.Unknown, e.ID)
 		case known && r.read != nil && !r.read(c, e.Value):
 			c.fault("its %s extension is malformed", r.name)

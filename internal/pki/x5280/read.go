@@ -57,7 +57,9 @@ func read(der []byte, parsed *x509.Certificate) (*Certificate, error) {
 }
 
 func (c *Certificate) fault(format string, args ...any) {
-	c.Faults = append(c.Faults, fmt.Sprintf(format, args...))
+	if len(c.Faults) < maxTold {
+		c.Faults = append(c.Faults, fmt.Sprintf(format, args...))
+	}
 }
 
 // outline reads what has no type of its own.

@@ -30,6 +30,9 @@ import (
 // or SLH-DSA signature some 10 to 60.
 const maxSize = 256 << 10
 
+// maxTold bounds the Faults of a certificate or CRL, and its Unknown.
+const maxTold = 10
+
 var errMalformed = errors.New("malformed certificate")
 
 // A Certificate is one that has been read. Nobody may change it.

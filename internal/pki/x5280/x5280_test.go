@@ -172,6 +172,21 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// Of what is wrong a bounded number is told, however much there is.
+func TestMuchWrong(t *testing.T) {
+	var extensions [][]byte
+	for range 100 {
+		extensions = append(extensions, forge.Extension("1.2.3.4", true, nil))
+	}
+	c, err := Parse(forge.Certificate{Subject: forge.Name("A"), Extensions: extensions}.Sign(nil).DER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Unknown) != maxTold || len(c.Faults) != maxTold {
+		t.Errorf("%d unknown, %d faults", len(c.Unknown), len(c.Faults))
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(forge.Certificate{Subject: forge.Name("Alice"), Extensions: forge.CA}.Sign(nil).DER)
 	f.Add(forge.Certificate{Subject: forge.Name("Alice", "mail=a@b.example"), Serial: []byte{0xff}, Extensions: [][]byte{

@@ -141,7 +141,13 @@ func named(depth int, c *x5280.Certificate) string {
 	return "the CA certificate " + c.String()
 }
 
+// maxFailures are told: a certificate may bear names by the thousand.
+const maxFailures = 100
+
 func (v *validator) fail(rule Rule, depth int, format string, args ...any) {
+	if len(v.failures) >= maxFailures {
+		return
+	}
 	c := v.path[depth]
 	v.failures = append(v.failures, Failure{rule, c, depth, named(depth, c) + " " + fmt.Sprintf(format, args...)})
 }

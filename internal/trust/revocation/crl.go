@@ -72,6 +72,10 @@ func (k *checker) covering(c *x5280.Certificate, why *reasons) (all []*series) {
 					why.add(onlyDelta, "of the CRLs of %q there are only changes (delta CRLs), and not what they change", issuer)
 					continue
 				}
+				if l.origin == mailed && !k.compare(p.comparisons(l.Scope)) {
+					k.more = true
+					continue
+				}
 				why.add(scope, "the CRLs of %q in hand are not about this certificate (distribution point or kind of certificate)", issuer)
 				r := p.covers(l.CRL, c)
 				if r == 0 {

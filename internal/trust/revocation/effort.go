@@ -21,6 +21,9 @@ const (
 	maxDepth     = 4  // issuers of CRLs whose certificates need CRLs, whose issuers...
 	maxSearches  = 16 // issuers of CRLs that are none of a path's CAs
 	maxFetches   = 12
+	// maxCompared are names of CRLs of a mail and of distribution points: either can be
+	// made as many as certificates and CRLs of a megabyte hold.
+	maxCompared = 1 << 20
 )
 
 // An Effort bounds what all questions about one mail cost together, and knows what the
@@ -32,6 +35,7 @@ type Effort struct {
 	mail     time.Duration     // work left for CRLs of the mail
 	work     time.Duration     // and for others
 	searches int               // left
+	compared int               // left, of maxCompared
 	fetched  map[string]error  // by URL, and by what a responder was asked
 	answered map[string][]byte // by what a responder was asked
 	came     map[*known]download
@@ -40,7 +44,7 @@ type Effort struct {
 // NewEffort is for a mail.
 func NewEffort() *Effort {
 	return &Effort{
-		others: map[string][]list{}, mail: mailWork, work: otherWork, searches: maxSearches,
+		others: map[string][]list{}, mail: mailWork, work: otherWork, searches: maxSearches, compared: maxCompared,
 		fetched: map[string]error{}, answered: map[string][]byte{}, came: map[*known]download{},
 	}
 }
@@ -68,6 +72,16 @@ func (l list) String() string {
 		s += ", number " + l.Number.String()
 	}
 	return s + " (" + string(l.origin) + ")"
+}
+
+// compare takes so many comparisons of names, if they are left.
+func (e *Effort) compare(n int) bool {
+	if n > e.compared {
+		e.compared = 0
+		return false
+	}
+	e.compared -= n
+	return true
 }
 
 // addMail takes the CRLs that came with the mail. What is none says nothing.

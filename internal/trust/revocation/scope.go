@@ -32,7 +32,7 @@ func pointsOf(c *x5280.Certificate) (all []point) {
 func pointOf(c *x5280.Certificate, d x5280.DistributionPoint) point {
 	p := point{reasons: d.Reasons}
 	for _, g := range d.Issuers {
-		if g.Form == x5280.DirectoryName {
+		if g.Form == x5280.DirectoryName && !slices.ContainsFunc(p.issuers, g.Name.Equal) {
 			p.issuers = append(p.issuers, g.Name)
 		}
 	}
@@ -68,6 +68,17 @@ func (p point) covers(l *x5280.CRL, c *x5280.Certificate) x5280.Reasons {
 		return 0
 	}
 	return p.reasons & s.Reasons
+}
+
+// comparisons is how much of names covers compares, at most.
+func (p point) comparisons(s *x5280.Scope) int {
+	if s == nil {
+		return 1
+	}
+	if len(s.Name.Full) == 0 {
+		return 1 + len(s.Raw) // a relative name is made a full one
+	}
+	return 1 + len(s.Name.Full)*len(p.names)
 }
 
 // meet reports whether one name is in both.

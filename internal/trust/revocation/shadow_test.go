@@ -89,3 +89,46 @@ func TestForeignSigner(t *testing.T) {
 		{"any purpose", subCA(forge.Purposes("2.5.29.37.0")), Good, ""},
 	})
 }
+
+// Names by the thousand, in the certificate and in CRLs of the mail, cost a bounded
+// number of comparisons, and hide nothing that is configured.
+func TestManyPoints(t *testing.T) {
+	var names, issuers [][]byte
+	var points []forge.Point
+	for i := range 80 {
+		names, issuers = append(names, forge.URI(fmt.Sprint("a", i))), append(issuers, forge.Directory(forge.Name("CA")))
+	}
+	for range 80 {
+		points = append(points, forge.Point{Name: forge.FullName(names...), Issuers: issuers})
+	}
+	for _, tt := range []struct {
+		local  []forge.CRL
+		status Status
+		says   string
+	}{
+		{nil, Unknown, "not all were looked at"},
+		{[]forge.CRL{{}}, Good, ""},
+		{[]forge.CRL{{Entries: lost}}, Revoked, ""},
+	} {
+		w := newWorld(forge.Points(points...)).has(tt.local...)
+		for i := range 20 {
+			var scope [][]byte
+			for j := range 80 {
+				scope = append(scope, forge.URI(fmt.Sprint("b", i, j)))
+			}
+			w.mail = append(w.mail, forge.CRL{Extensions: [][]byte{forge.Scope{Name: forge.FullName(scope...)}.Extension()}}.Sign(w.issuer))
+		}
+		q, r := w.question(t), w.result(t)
+		if n := len(pointsOf(r.Path[0])[0].issuers); n != 1 {
+			t.Fatalf("%d issuers", n)
+		}
+		q.Effort = NewEffort()
+		report := Check(context.Background(), r, q)
+		if !holds(Report{Status: report.Answers[0].Status, Answers: report.Answers[:1]}, tt.status, tt.says) {
+			t.Errorf("want %s: %s", tt.status, told(report))
+		}
+		if q.Effort.compared != 0 {
+			t.Errorf("%d comparisons are left", q.Effort.compared)
+		}
+	}
+}
