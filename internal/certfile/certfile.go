@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"mailseal/internal/pki"
 	"mailseal/smime/cms"
@@ -27,11 +26,11 @@ import (
 // maxSize bounds a file with a certs-only object.
 const maxSize = 4 << 20
 
-// Endings are those of the files in a folder that are read.
-func Endings() []string { return slices.Concat(pki.CertificateEndings, []string{".p7c", ".p7b"}) }
+// Endings are those of the files in a folder that are read, in whatever case.
+func Endings() []string { return []string{".pem", ".crt", ".cer", ".der", ".p7c", ".p7b"} }
 
-// Read reads a file of certificates, or a folder: all that pki.ReadCertificates
-// reads there, and the .p7c and .p7b files, in order of their names.
+// Read reads a file of certificates, or a folder: all files in it with one of the
+// Endings, in order of their names.
 func Read(path string) ([]*x509.Certificate, error) {
 	fi, err := os.Stat(path)
 	if err != nil {

@@ -48,7 +48,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// A folder is read as package pki reads it, and its certs-only files.
+// Of a folder every file is read that looks like one, in order.
 func TestReadFolder(t *testing.T) {
 	p := testpki.New(t)
 	bob := p.User("bob@partner.example", ca.P256).Certificate

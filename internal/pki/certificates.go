@@ -13,38 +13,18 @@ import (
 	"mailseal/internal/pki/x5280"
 )
 
-// ReadCertificates reads a file of certificates, PEM or DER, or a folder: all
-// its .pem, .crt, .cer and .der files, sorted by name.
+// ReadCertificates reads a file of certificates, PEM or DER.
 func ReadCertificates(path string) ([]*x509.Certificate, error) {
-	fi, err := os.Stat(path)
+	data, err := readFile(path, maxCertificates)
 	if err != nil {
 		return nil, err
 	}
-	if !fi.IsDir() {
-		return readCertificates(path)
-	}
-	files, err := Files(path, CertificateEndings...)
+	cs, err := ParseCertificates(data)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	var all []*x509.Certificate
-	for _, file := range files {
-		if fi, err := os.Stat(file); err != nil {
-			return nil, err
-		} else if fi.IsDir() {
-			continue
-		}
-		cs, err := readCertificates(file)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, cs...)
-	}
-	return all, nil
+	return cs, nil
 }
-
-// CertificateEndings are those of files of certificates in a folder.
-var CertificateEndings = []string{".pem", ".crt", ".cer", ".der"}
 
 // Files are what a folder has with one of the endings, in whatever case, sorted by
 // name. Names that begin with a dot are not for us.
@@ -60,18 +40,6 @@ func Files(folder string, endings ...string) ([]string, error) {
 		}
 	}
 	return all, nil
-}
-
-func readCertificates(path string) ([]*x509.Certificate, error) {
-	data, err := readFile(path, maxCertificates)
-	if err != nil {
-		return nil, err
-	}
-	cs, err := ParseCertificates(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return cs, nil
 }
 
 // ParseCertificates reads certificates in PEM, among whatever other blocks

@@ -16,33 +16,35 @@ import (
 func TestReadCertificates(t *testing.T) {
 	p := newPerson(t, "P-256")
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "a.pem"), pemCerts(p.cert, p.above[0]))
-	write(t, filepath.Join(dir, "b.der"), p.above[1].Raw)
-	write(t, filepath.Join(dir, "c.CRT"), append([]byte("# the root\n"), pemCerts(p.above[1])...))
-	write(t, filepath.Join(dir, "d.cer"), append(p.cert.Raw, p.above[0].Raw...))
-	write(t, filepath.Join(dir, "e.txt"), []byte("nothing"))
-	cs, err := ReadCertificates(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, c := range cs {
-		got = append(got, c.Subject.CommonName)
-	}
-	if d := cmp.Diff([]string{"Anna", "Issuer", "Root", "Root", "Anna", "Issuer"}, got); d != "" {
-		t.Error(d)
+	for _, tt := range []struct {
+		name string
+		data []byte
+		want []string
+	}{
+		{"pem", pemCerts(p.cert, p.above[0]), []string{"Anna", "Issuer"}},
+		{"der", p.above[1].Raw, []string{"Root"}},
+		{"pem below text", append([]byte("# the root\n"), pemCerts(p.above[1])...), []string{"Root"}},
+		{"der behind der", append(p.cert.Raw, p.above[0].Raw...), []string{"Anna", "Issuer"}},
+	} {
+		cs, err := ReadCertificates(write(t, filepath.Join(dir, tt.name), tt.data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range cs {
+			got = append(got, c.Subject.CommonName)
+		}
+		if d := cmp.Diff(tt.want, got); d != "" {
+			t.Error(tt.name, d)
+		}
 	}
 
-	bad := write(t, filepath.Join(dir, "f.pem"), []byte("nothing"))
-	if _, err := ReadCertificates(dir); err == nil || !strings.HasPrefix(err.Error(), bad+": neither PEM nor a DER certificate") {
+	bad := write(t, filepath.Join(dir, "bad"), []byte("nothing"))
+	if _, err := ReadCertificates(bad); err == nil || !strings.HasPrefix(err.Error(), bad+": neither PEM nor a DER certificate") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := ReadCertificates(filepath.Join(dir, "absent")); !os.IsNotExist(err) {
 		t.Errorf("got %v", err)
-	}
-	empty := t.TempDir()
-	if cs, err := ReadCertificates(empty); err != nil || len(cs) != 0 {
-		t.Errorf("empty folder: %d, %v", len(cs), err)
 	}
 }
 
