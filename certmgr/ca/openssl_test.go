@@ -152,6 +152,9 @@ func TestOpenSSLInTurns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if b, err := os.ReadFile(c.path(keyFile)); err != nil || bytes.HasPrefix(b, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----")) != (o.Passphrase != nil) {
+				t.Errorf("the key is encrypted or not, as was not asked for: %v", err)
+			}
 			run := func(args ...string) string {
 				t.Helper()
 				args = append([]string{"ca", "-config", c.path(confFile), "-batch"}, args...)
