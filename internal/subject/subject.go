@@ -1,6 +1,7 @@
 // Package subject edits a mail's subject: it takes away words that only a
 // gateway may write there, as "[signed OK]", however a sender has written them,
-// and puts some in front. Whatever has none of these words stays byte for byte.
+// and puts some in front. Whatever has none of these words, nor what turns the
+// order of letters round, stays byte for byte.
 //
 //	f, changed := tags.Strip(field)
 //	f = subject.Tag(f, "[not verified]")
@@ -45,13 +46,24 @@ func NewTags(words []string) *Tags {
 // another script that look alike stay other ones.
 func seen(r rune) (rs []rune) {
 	for _, c := range norm.NFKC.String(string(r)) {
-		if unicode.IsSpace(c) || !unicode.IsPrint(c) || unicode.Is(unicode.Mn, c) || unicode.Is(unicode.Variation_Selector, c) {
+		if unicode.IsSpace(c) || !unicode.IsPrint(c) || unicode.In(c, unseen...) {
 			continue
 		}
 		rs = append(rs, unicode.ToLower(unicode.ToUpper(c)))
 	}
 	return rs
 }
+
+// unseen are accents, and letters and symbols that are blank, as the fillers of
+// Hangul and the Braille cell without dots.
+var unseen = []*unicode.RangeTable{
+	unicode.Mn, unicode.Me, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point,
+	{R16: []unicode.Range16{{Lo: 0x2800, Hi: 0x2800, Stride: 1}}},
+}
+
+// turning shows all that follows from right to left, so that a word stands there
+// backwards. No honest subject has it.
+const turning = '\u202e'
 
 // maxLength bounds a subject that is read closely. A longer one, of which no
 // reader shows all, keeps its beginning if it has to be changed.
@@ -91,6 +103,10 @@ func (t *Tags) without(s string) (string, bool) {
 		r, n := utf8.DecodeRuneInString(s)
 		raw := s[:n]
 		s = s[n:]
+		if r == turning {
+			changed = true
+			continue
+		}
 		rs := seen(r)
 		if r == utf8.RuneError && n == 1 {
 			rs = []rune{r}
