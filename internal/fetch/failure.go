@@ -16,8 +16,33 @@ type Error struct {
 	Host   string // "" where it concerns none
 	Reason string
 	Err    error // for our own log; nil where Reason says it all
-	// host: whatever else this host has would fail the same way.
-	host bool
+	// reach is what else would fail the same way.
+	reach reach
+}
+
+// A reach is how much fails at once.
+type reach int
+
+const (
+	oneItem reach = iota
+	// oneURL: a responder that answers nobody. Of other URLs of the host it says nothing:
+	// who writes one into a certificate may have looked for one that the host does not bear.
+	oneURL
+	// oneHost: it is dead. Who speaks TLS to a port of HTTP knows nothing of the HTTP there.
+	oneHost
+)
+
+var reaches = [...]reach{oneHost, oneURL, oneItem}
+
+// failing is the name of what fails with an item.
+func (r reach) failing(it item) string {
+	switch r {
+	case oneHost:
+		return it.url.Scheme + "://" + it.host
+	case oneURL:
+		return "URL " + it.url.String()
+	}
+	return it.key
 }
 
 func (e *Error) Error() string {
@@ -37,7 +62,7 @@ func explain(host string, err error) *Error {
 	var certificate *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	var timeout net.Error
-	e := &Error{Host: host, Reason: "cannot be reached", Err: err, host: true}
+	e := &Error{Host: host, Reason: "cannot be reached", Err: err, reach: oneHost}
 	switch {
 	case errors.As(err, &ours):
 		return ours
@@ -50,7 +75,7 @@ func explain(host string, err error) *Error {
 	case errors.As(err, &record), errors.As(err, &certificate), errors.As(err, &authority):
 		e.Reason = "its TLS certificate is not good"
 	case errors.Is(err, context.Canceled):
-		e.Reason, e.host = "was broken off", false
+		e.Reason, e.reach = "was broken off", oneItem
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		e.Reason = "did not answer in time"
 	}
@@ -64,8 +89,8 @@ const (
 )
 
 // failures remembers what could not be fetched, so that a dead server is asked
-// again after 30 seconds, then 1, 2, 4 minutes, up to an hour. Keys are hosts
-// and items.
+// again after 30 seconds, then 1, 2, 4 minutes, up to an hour. Keys are
+// what a reach calls them.
 type failures struct {
 	mu sync.Mutex // guards all below
 	of map[string]failure
@@ -81,7 +106,8 @@ type failure struct {
 func (f *failures) check(it item, now time.Time) *Error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, key := range []string{it.host, it.key} {
+	for _, r := range reaches {
+		key := r.failing(it)
 		// A clock that was set back must not make the pause longer.
 		if x, ok := f.of[key]; ok && now.Before(x.until) && x.until.Sub(now) <= maxPause {
 			return x.err
@@ -92,10 +118,7 @@ func (f *failures) check(it item, now time.Time) *Error {
 
 // note remembers an error, and reports whether it is the first after a success.
 func (f *failures) note(it item, err *Error, now time.Time) (first bool) {
-	key := it.key
-	if err.host {
-		key = it.host
-	}
+	key := err.reach.failing(it)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := f.of[key]
@@ -137,7 +160,8 @@ func (f *failures) makeRoom(key string, now time.Time) {
 func (f *failures) clear(it item) (failed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, key := range []string{it.host, it.key} {
+	for _, r := range reaches {
+		key := r.failing(it)
 		if _, ok := f.of[key]; ok {
 			failed = true
 			delete(f.of, key)

@@ -168,7 +168,9 @@ func judge(reply *http.Response, it item, old *entry) error {
 		e.Reason = "leads elsewhere, and redirects are not followed"
 	case code != http.StatusOK:
 		e.Reason = fmt.Sprintf("answers with HTTP status %d", code)
-		e.host = code >= 500 || code == http.StatusTooManyRequests
+		if code >= 500 || code == http.StatusTooManyRequests {
+			e.reach = oneURL
+		}
 	case reply.Header.Get("Content-Encoding") != "" && reply.Header.Get("Content-Encoding") != "identity":
 		e.Reason = "sends it compressed, which nobody asked for"
 	default:

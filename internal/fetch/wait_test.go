@@ -168,7 +168,7 @@ func TestBackOff(t *testing.T) {
 	var asked []string
 	last, at := int64(0), b.clock.now()
 	for range 3 * 3600 {
-		// Each time for another request: it is the host that fails.
+		// Each time for another request: it is the responder that fails.
 		b.OCSP(t.Context(), o.URL, []byte(b.clock.now().String()))
 		if n := o.hits.Load(); n != last {
 			asked = append(asked, b.clock.now().Sub(at).String())
@@ -204,6 +204,26 @@ func TestBackOff(t *testing.T) {
 	b.no(o.URL + "/1")
 	if n := o.hits.Load() - last; n != 3 {
 		t.Errorf("asked %d times", n)
+	}
+}
+
+// Whoever may write a URL into a certificate cannot have a CA's lists be given up: by one
+// that its server fails at, or by TLS to a port where there is none.
+func TestOthersURLs(t *testing.T) {
+	good := list(t, 1, 0, 24)
+	o := newOrigin(t)
+	o.will(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/fails" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		w.Write(good)
+	})
+	for _, bad := range []string{o.URL + "/fails", strings.Replace(o.URL, "http:", "https:", 1) + "/x"} {
+		b := newBench(t, Config{Settings: on()})
+		b.no(bad)
+		if got := b.crl(o.URL + "/good"); !bytes.Equal(got, good) {
+			t.Errorf("after %s another list came", bad)
+		}
 	}
 }
 
