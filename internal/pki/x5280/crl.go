@@ -1,6 +1,7 @@
 package x5280
 
 import (
+	"bytes"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -105,7 +106,8 @@ func ParseCRLs(file []byte) (all []*CRL, err error) {
 		}
 		return []*CRL{c}, nil
 	}
-	for {
+	begun, blocks := begins(file), 0
+	for ; ; blocks++ {
 		var block *pem.Block
 		if block, file = pem.Decode(file); block == nil {
 			break
@@ -121,10 +123,23 @@ func ParseCRLs(file []byte) (all []*CRL, err error) {
 			return nil, fmt.Errorf("more than %d CRLs in a file", maxFileCRLs)
 		}
 	}
-	if len(all) == 0 {
+	switch {
+	case blocks != begun: // which encoding/pem passes over
+		return nil, fmt.Errorf("%d of %d PEM blocks are damaged or cut short", begun-blocks, begun)
+	case len(all) == 0:
 		return nil, errors.New("no CRL: neither DER nor PEM")
 	}
 	return all, nil
+}
+
+// begins counts the lines that begin a block of PEM.
+func begins(file []byte) int {
+	begin := []byte("-----BEGIN ")
+	n := bytes.Count(file, append([]byte("\n"), begin...))
+	if bytes.HasPrefix(file, begin) {
+		n++
+	}
+	return n
 }
 
 func (c *CRL) fault(format string, args ...any) {

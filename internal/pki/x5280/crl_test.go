@@ -1,6 +1,7 @@
 package x5280
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -178,6 +179,8 @@ func TestParseCRLs(t *testing.T) {
 		"DER": {one, 1}, "PEM": {block("X509 CRL", one), 1}, "nothing": {nil, 0}, "words": {[]byte("hello"), 0},
 		"two, and a certificate": {slices.Concat(block("X509 CRL", one), forge.PEM(by), []byte("words\n"), block("X509 CRL", two)), 2},
 		"one that is malformed":  {slices.Concat(block("X509 CRL", one), block("X509 CRL", one[1:])), 0},
+		"one that is cut short":  {slices.Concat(block("X509 CRL", one), block("X509 CRL", two)[:200]), 0},
+		"one that is damaged":    {slices.Concat(bytes.Replace(block("X509 CRL", one), []byte("M"), []byte("!"), 1), block("X509 CRL", two)), 0},
 		"a certificate":          {forge.PEM(by), 0}, "a certificate in DER": {by.DER, 0},
 	} {
 		got, err := ParseCRLs(c.file)
