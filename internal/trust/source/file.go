@@ -52,6 +52,9 @@ func (f *file) gone() bool {
 // something else now, or was wrong and is right.
 func (f *file) refresh(anyway bool) (changed bool) {
 	info, err := os.Stat(f.path)
+	if err == nil && !info.Mode().IsRegular() { // to open a pipe would wait for ever
+		err = fmt.Errorf("%s is no regular file", f.path)
+	}
 	if err != nil {
 		f.info, f.err = nil, err
 		return false
@@ -89,7 +92,7 @@ func (f *file) read() ([]byte, error) {
 		return nil, err
 	}
 	defer in.Close()
-	if fi, err := in.Stat(); err != nil || !fi.Mode().IsRegular() { // reading a pipe would wait for ever
+	if fi, err := in.Stat(); err != nil || !fi.Mode().IsRegular() { // it is another since
 		return nil, fmt.Errorf("%s is no regular file", f.path)
 	}
 	data, err := io.ReadAll(io.LimitReader(in, limit+1))

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -229,6 +230,10 @@ func TestNoRegularFile(t *testing.T) {
 	f.must(os.Symlink("/dev/zero", f.in("ca.pem")))
 	if _, err := Open(Config{Mail: []string{f.in("ca.pem")}}); err == nil {
 		t.Error("endless")
+	}
+	f.must(syscall.Mkfifo(f.in("pipe.pem"), 0o600))
+	if _, err := Open(Config{Mail: []string{f.in("pipe.pem")}}); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Error(err)
 	}
 	if _, err := Open(Config{Mail: []string{f.in("none")}}); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
