@@ -24,16 +24,17 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 endif
 
 .NOTPARALLEL:
-.PHONY: help build demo test check bench bench-mails bench-quick figures clean install tools tools-demo fmt vet staticcheck unit lean mta fuzz cross tidy interop interop-new
+.PHONY: help build demo test check bench bench-mails bench-quick figures clean install tools tools-demo fmt vet staticcheck unit lean mta lint fuzz cross tidy interop interop-new
 
 help:
 	@echo 'make demo     two organisations exchange signed mail through two private Postfix (root)'
 	@echo 'make test     formatting, vet, staticcheck, unit tests with -race, tests with real MTAs (root)'
-	@echo 'make check    make test with -shuffle and the slow tests, fuzzing, cross builds, go.mod'
+	@echo 'make check    make test with -shuffle and the slow tests, lint, fuzzing, cross builds, go.mod'
 	@echo 'make build    bin/mailseal'
 	@echo 'make install  PREFIX=$(PREFIX), DESTDIR'
 	@echo 'make unit     unit tests alone'
 	@echo 'make mta      tests with real MTAs alone'
+	@echo 'make lint     what public CAs check their certificates by (zlint), of the private CA'
 	@echo 'make bench    whole mails through MTAs beside other milters (root), and operations beside'
 	@echo '              the bare primitives; renews doc/performance.md in ten minutes'
 	@echo 'make bench-quick  the shape of whole mails in a minute, on the terminal'
@@ -51,7 +52,7 @@ test: tools fmt vet staticcheck unit lean mta
 
 check: TESTFLAGS += -shuffle=on -timeout 60m
 check: export MAILSEAL_SLOW = 1
-check: test fuzz cross tidy
+check: test lint fuzz cross tidy
 
 # What is missing is installed, and said; nothing is removed or started.
 tools:
@@ -96,8 +97,13 @@ cross:
 	CGO_ENABLED=0 GOOS=freebsd $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=386 $(GO) vet ./...
 
+# A module of its own: nothing else wants what zlint needs.
+lint:
+	cd test/lint && CGO_ENABLED=0 $(GO) test -count=1 ./...
+
 tidy:
 	$(GO) mod tidy -diff
+	cd test/lint && $(GO) mod tidy -diff
 
 # Both renew their tables in doc/performance.md. Whole mails go through private
 # MTAs (root). Other benchmarks: go test -bench REGEXP ./PACKAGE
