@@ -151,6 +151,13 @@ define put
 
 endef
 
+# What names the program names it where it is put.
+define put_named
+	$(call put,$(1),$(2),$(3))
+	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' $(1) >'$(DESTDIR)$(2)'
+
+endef
+
 .PHONY: install-systemd install-rc
 install: build $(SERVICE)
 	$(call put,$(BINARY),$(PREFIX)/bin/mailseal,755)
@@ -160,19 +167,17 @@ install: build $(SERVICE)
 	$(foreach f,$(shell cd contrib && find . -type f | sed 's,^[.]/,,' | sort),$(call put,contrib/$f,$(EXAMPLES)/$f))
 
 install-systemd:
-	$(call put,systemd/mailseal-milter.service,$(PREFIX)/lib/systemd/system/mailseal-milter.service)
-	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' systemd/mailseal-milter.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/mailseal-milter.service'
-	$(foreach f,mailseal-milter.socket mailseal-milter-before.socket,$(call put,systemd/$f,$(PREFIX)/lib/systemd/system/$f))
+	$(foreach f,$(notdir $(wildcard systemd/*.socket)),$(call put,systemd/$f,$(PREFIX)/lib/systemd/system/$f))
+	$(foreach f,$(notdir $(wildcard systemd/*.service)),$(call put_named,systemd/$f,$(PREFIX)/lib/systemd/system/$f))
 	$(call put,systemd/mailseal.sysusers,$(PREFIX)/lib/sysusers.d/mailseal.conf)
 	$(call put,systemd/mailseal.tmpfiles,$(PREFIX)/lib/tmpfiles.d/mailseal.conf)
 	$(foreach f,$(notdir $(wildcard systemd/*.socket.d)),$(call put,systemd/$f/chroot.conf,$(EXAMPLES)/systemd/$f/chroot.conf))
 	$(call put,systemd/mailseal-milter.service.d/fetch.conf,$(EXAMPLES)/systemd/mailseal-milter.service.d/fetch.conf)
 
-# The script finds its configuration where the product looks for it, which is
+# The scripts find their configuration where the product looks for it, which is
 # below /usr/local whatever PREFIX is.
 install-rc:
-	$(call put,rc.d/mailseal_milter,$(PREFIX)/etc/rc.d/mailseal_milter,755)
-	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' rc.d/mailseal_milter >'$(DESTDIR)$(PREFIX)/etc/rc.d/mailseal_milter'
+	$(foreach f,$(notdir $(wildcard rc.d/*)),$(call put_named,rc.d/$f,$(PREFIX)/etc/rc.d/$f,755))
 	$(call put,contrib/mailseal.toml,$(PREFIX)/etc/mailseal/mailseal.toml.sample)
 
 clean:

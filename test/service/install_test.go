@@ -36,11 +36,16 @@ func TestInstall(t *testing.T) {
 			[]string{
 				"usr/bin/mailseal 755", "usr/share/man/man8/mailseal.8 644", "usr/share/man/man5/mailseal.toml.5 644",
 				"usr/lib/systemd/system/mailseal-milter.service 644", "usr/lib/systemd/system/mailseal-milter.socket 644",
-				"usr/lib/systemd/system/mailseal-milter-before.socket 644",
+				"usr/lib/systemd/system/mailseal-milter-before.socket 644", "usr/lib/systemd/system/mailseal-certmgr.socket 644",
+				"usr/lib/systemd/system/mailseal-certmgr.service 644", "usr/lib/systemd/system/mailseal-web.service 644",
 				"usr/lib/sysusers.d/mailseal.conf 644", "usr/lib/tmpfiles.d/mailseal.conf 644",
 				"usr/share/doc/mailseal/README.md 644",
 			},
-			map[string]string{"usr/lib/systemd/system/mailseal-milter.service": "\nExecStart=/usr/bin/mailseal milter "},
+			map[string]string{
+				"usr/lib/systemd/system/mailseal-milter.service":  "\nExecStart=/usr/bin/mailseal milter ",
+				"usr/lib/systemd/system/mailseal-certmgr.service": "\nExecStart=/usr/bin/mailseal certmgr ",
+				"usr/lib/systemd/system/mailseal-web.service":     "\nExecStart=/usr/bin/mailseal web ",
+			},
 		},
 		"Linux by hand": {
 			[]string{"SYSTEM=Linux"},
@@ -50,7 +55,7 @@ func TestInstall(t *testing.T) {
 		"FreeBSD": {
 			[]string{"SYSTEM=FreeBSD"},
 			[]string{
-				"usr/local/bin/mailseal 755", "usr/local/etc/rc.d/mailseal_milter 755", "usr/local/etc/mailseal/mailseal.toml.sample 644",
+				"usr/local/bin/mailseal 755", "usr/local/etc/rc.d/mailseal_milter 755", "usr/local/etc/rc.d/mailseal_certmgr 755", "usr/local/etc/rc.d/mailseal_web 755", "usr/local/etc/mailseal/mailseal.toml.sample 644",
 				"usr/local/share/man/man8/mailseal.8 644", "usr/local/share/doc/mailseal/LICENSE 644",
 			},
 			map[string]string{"usr/local/etc/rc.d/mailseal_milter": "\nmilter=/usr/local/bin/mailseal\n"},

@@ -21,7 +21,8 @@ func units(t *testing.T, h *house) string {
 	t.Helper()
 	dir := h.path("units")
 	for _, name := range []string{"mailseal-milter.service", "mailseal-milter.socket", "mailseal-milter.socket.d/chroot.conf",
-		"mailseal-milter-before.socket", "mailseal-milter-before.socket.d/chroot.conf", "mailseal-milter.service.d/fetch.conf"} {
+		"mailseal-milter-before.socket", "mailseal-milter-before.socket.d/chroot.conf", "mailseal-milter.service.d/fetch.conf",
+		"mailseal-certmgr.service", "mailseal-certmgr.socket", "mailseal-web.service"} {
 		b, err := os.ReadFile(source(t, "systemd/"+name))
 		ok(t, err)
 		h.put("units/"+name, strings.ReplaceAll(string(b), "/usr/local/bin/mailseal", h.product))
@@ -37,7 +38,8 @@ func TestVerify(t *testing.T) {
 	dir := units(t, h)
 	verify := func() string {
 		out, err := exec.Command(analyze, "--man=no", "verify", filepath.Join(dir, "mailseal-milter.service"),
-			filepath.Join(dir, "mailseal-milter.socket"), filepath.Join(dir, "mailseal-milter-before.socket")).CombinedOutput()
+			filepath.Join(dir, "mailseal-milter.socket"), filepath.Join(dir, "mailseal-milter-before.socket"),
+			filepath.Join(dir, "mailseal-certmgr.service"), filepath.Join(dir, "mailseal-certmgr.socket"), filepath.Join(dir, "mailseal-web.service")).CombinedOutput()
 		if err != nil {
 			t.Errorf("systemd-analyze verify: %v", err)
 		}
@@ -59,16 +61,19 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestExposure: what the service could do to its host if it were taken over.
+// TestExposure: what the services could do to their host if they were taken
+// over.
 func TestExposure(t *testing.T) {
 	analyze := tool(t, "systemd-analyze")
-	out, err := exec.Command(analyze, "--no-pager", "--threshold=19", "--offline=true", "security", source(t, "systemd/mailseal-milter.service")).CombinedOutput()
-	m := regexp.MustCompile(`Overall exposure level for mailseal-milter.service: ([0-9.]+)`).FindSubmatch(out)
-	if err != nil || m == nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if level, err := strconv.ParseFloat(string(m[1]), 64); err != nil || level >= 2 {
-		t.Errorf("exposure %s, want less than 2.0\n%s", m[1], out)
+	for _, unit := range []string{"mailseal-milter.service", "mailseal-certmgr.service", "mailseal-web.service"} {
+		out, err := exec.Command(analyze, "--no-pager", "--threshold=19", "--offline=true", "security", source(t, "systemd/"+unit)).CombinedOutput()
+		m := regexp.MustCompile(`Overall exposure level for ` + unit + `: ([0-9.]+)`).FindSubmatch(out)
+		if err != nil || m == nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if level, err := strconv.ParseFloat(string(m[1]), 64); err != nil || level >= 2 {
+			t.Errorf("%s: exposure %s, want less than 2.0\n%s", unit, m[1], out)
+		}
 	}
 }
 
@@ -87,6 +92,9 @@ func TestFolders(t *testing.T) {
 	if m == nil || !strings.HasSuffix(string(m[3]), "/nologin") {
 		t.Fatalf("passwd: %s", passwd)
 	}
+	if !regexp.MustCompile(`(?m)^mailseal-web:.*/nologin$`).Match(passwd) {
+		t.Errorf("no mailseal-web in passwd: %s", passwd)
+	}
 	uid, _ := strconv.Atoi(string(m[1]))
 	gid, _ := strconv.Atoi(string(m[2]))
 	for range 2 { // again on every boot
@@ -100,6 +108,7 @@ func TestFolders(t *testing.T) {
 	}{
 		"run/mailseal":            {0o750, uid, gid},
 		"var/lib/mailseal":        {0o700, uid, gid},
+		"run/mailseal-certmgr":    {0o755, 0, 0},
 		"etc/mailseal":            {0o755, 0, 0},
 		"etc/mailseal/identities": {0o700, uid, gid},
 	} {
