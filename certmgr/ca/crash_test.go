@@ -115,7 +115,7 @@ func traced(t *testing.T) *CA {
 		issue(t, c, alice)
 	}
 	revoke(t, c, issue(t, c, alice).Serial(), Superseded)
-	crl(t, c)
+	newList(t, c)
 	return c
 }
 

@@ -10,8 +10,10 @@ import (
 	"os"
 	"time"
 
+	"mailseal/certmgr/ca/crl"
 	"mailseal/certmgr/ca/index"
 	"mailseal/certmgr/ca/namehash"
+	"mailseal/certmgr/ca/sign"
 )
 
 // A CRL is the list of what was revoked (RFC 5280 section 5).
@@ -76,27 +78,26 @@ func (c *CA) makeCRL(a *authority, o CRLOptions) (*CRL, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := &CRL{Number: number, ThisUpdate: now.Add(-backdate), NextUpdate: now.AddDate(0, 0, o.Days)}
+	list := &crl.List{
+		Issuer: a.cert.RawSubject, KeyID: a.keyID, Number: number,
+		ThisUpdate: now.Add(-backdate), NextUpdate: now.AddDate(0, 0, o.Days),
+	}
 	if list.ThisUpdate.Before(a.cert.NotBefore) {
 		list.ThisUpdate = a.cert.NotBefore
 	}
-	var entries []byte
-	if err := c.index.Each(func(e index.Entry) error {
-		if e.Status != index.Revoked {
-			return nil
-		}
-		list.Revoked++
-		entries, err = appendRevoked(entries, e)
-		return err
-	}); err != nil {
+	if err := c.index.Each(list.Add); err != nil {
 		return nil, err
 	}
-	s, err := schemeOf(a.cert.PublicKey)
+	s, err := sign.For(a.cert.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	list.DER, err = s.sign(c.key, a.cert, encodeCRL(a, list, entries, s))
-	return list, err
+	der, err := s.Sign(c.key, a.cert, list.Encode(s.ID))
+	return newCRL(list, der), err
+}
+
+func newCRL(l *crl.List, der []byte) *CRL {
+	return &CRL{Number: l.Number, ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate, Revoked: l.Revoked, DER: der}
 }
 
 // nextCRLNumber is what crlnumber says, or what follows the list that is
@@ -191,11 +192,11 @@ func (c *CA) readCRL() (*CRL, error) {
 	if block == nil || block.Type != "X509 CRL" {
 		return nil, fmt.Errorf("%s: no list in PEM", crlFile)
 	}
-	list, err := parseCRL(block.Bytes)
+	list, err := crl.Parse(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", crlFile, err)
 	}
-	return list, nil
+	return newCRL(list, block.Bytes), nil
 }
 
 // CRLDue is when the next list should be made: when two thirds of the present

@@ -10,31 +10,6 @@ import (
 	"time"
 )
 
-// What we read of a list is what crypto/x509 reads of it, where that reads it.
-func FuzzParseCRL(f *testing.F) {
-	c := newCA(f)
-	f.Add(crl(f, c).DER)
-	revoke(f, c, issue(f, c, alice).Serial(), KeyCompromise)
-	if _, err := c.Revoke(Revocation{Serial: issue(f, c, alice).Serial(), Reason: KeyCompromise, Since: time.Unix(1700000000, 0)}); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(crl(f, c).DER)
-	f.Fuzz(func(t *testing.T, der []byte) {
-		ours, err := parseCRL(der)
-		theirs, theirErr := x509.ParseRevocationList(der)
-		if theirErr != nil {
-			return // we look at less
-		}
-		if err != nil {
-			t.Fatalf("x509 reads it, and we: %v", err)
-		}
-		if ours.Revoked != len(theirs.RevokedCertificateEntries) || !ours.ThisUpdate.Equal(theirs.ThisUpdate) || !ours.NextUpdate.Equal(theirs.NextUpdate) ||
-			(theirs.Number != nil && ours.Number.Cmp(theirs.Number) != 0) {
-			t.Errorf("%+v, x509: %+v", ours, theirs)
-		}
-	})
-}
-
 // A request of anybody makes an order or an error, and no order has a name
 // that was not read.
 func FuzzCSR(f *testing.F) {

@@ -158,7 +158,7 @@ func TestImportOfTheArticle(t *testing.T) {
 	openssl(t, "verify", "-purpose", "sslserver", "-CAfile", c.path(certFile), c.newCert(first.Certificate.SerialNumber, "pem"))
 	revoke(t, c, "01", KeyCompromise)
 	openssl(t, "ca", "-config", c.path(confFile), "-batch", "-passin", "pass:"+articlePass, "-revoke", filepath.Join(c.path(newCerts), "02.pem"))
-	if list := crl(t, c); list.Revoked != 2 {
+	if list := newList(t, c); list.Revoked != 2 {
 		t.Errorf("%d revoked", list.Revoked)
 	}
 	// What openssl did is told apart from what we did or took over.

@@ -61,7 +61,7 @@ func TestLargeCRL(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start := time.Now()
-	list := crl(t, c)
+	list := newList(t, c)
 	took := time.Since(start)
 	runtime.ReadMemStats(&after)
 	used := (after.TotalAlloc - before.TotalAlloc) >> 20

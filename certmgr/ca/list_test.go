@@ -93,7 +93,7 @@ func TestSummary(t *testing.T) {
 	})
 	revoke(t, c, issue(t, c, alice).Serial(), Unspecified)
 	issue(t, c, alice)
-	crl(t, c)
+	newList(t, c)
 	s, err := c.Summary()
 	if err != nil || s.Days != 10000 || s.DaysLeft != 9999 || s.YearsLeft < 27.3 || s.YearsLeft > 27.4 || s.Memo != "ours" || s.Key != "ECDSA P-256" ||
 		s.Valid != 1 || s.Revoked != 1 || s.Subject != "/C=JP/ST=Osaka/L=Kita-ku/O=MyCorp/CN=Private CA" || s.Issuer != "" || !s.CRLEnds.Equal(now.AddDate(0, 0, 30)) {
@@ -140,7 +140,7 @@ func TestAudit(t *testing.T) {
 		t.Fatal("a host of that name")
 	}
 	revoke(t, c, first, KeyCompromise)
-	crl(t, c)
+	newList(t, c)
 	second := issue(t, c, r).Serial()
 	var events []string
 	report, err := c.Audit(func(e audit.Event) error {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"mailseal/certmgr/ca/index"
+	"mailseal/certmgr/ca/sign"
 )
 
 // maxOCSPDays bounds how long an answer is good: it is what somebody may still
@@ -111,11 +112,11 @@ func (a *authority) answer(t ocsp.Response, key crypto.Signer) ([]byte, error) {
 	if _, err := asn1.Unmarshal(response.Bytes.Response, &basic); err != nil {
 		return nil, err
 	}
-	s, err := schemeOf(a.cert.PublicKey)
+	s, err := sign.For(a.cert.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	if response.Bytes.Response, err = s.sign(key, a.cert, basic.Data.FullBytes); err != nil {
+	if response.Bytes.Response, err = s.Sign(key, a.cert, basic.Data.FullBytes); err != nil {
 		return nil, err
 	}
 	return asn1.Marshal(response)

@@ -231,7 +231,7 @@ func TestKilledWriter(t *testing.T) {
 func TestTwoWriters(t *testing.T) {
 	c := newCA(t)
 	revoke(t, c, issue(t, c, alice).Serial(), Superseded)
-	crl(t, c)
+	newList(t, c)
 	var writers sync.WaitGroup
 	for range 2 {
 		writers.Go(func() { write(t, c.Dir(), 10, io.Discard) })

@@ -25,7 +25,7 @@ func revoke(t testing.TB, c *CA, serial string, reason Reason) Record {
 	return r
 }
 
-func crl(t testing.TB, c *CA) *CRL {
+func newList(t testing.TB, c *CA) *CRL {
 	t.Helper()
 	list, err := c.IssueCRL(CRLOptions{})
 	if err != nil {
@@ -92,7 +92,7 @@ func TestReasons(t *testing.T) {
 		}
 		want[serial] = int(reason)
 	}
-	list := crl(t, c)
+	list := newList(t, c)
 	parsed, err := x509.ParseRevocationList(list.DER)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestCRL(t *testing.T) {
 	if due, err := c.CRLDue(); err != nil || !due.Equal(now) {
 		t.Errorf("due %v, %v", due, err)
 	}
-	first := crl(t, c)
+	first := newList(t, c)
 	if first.Number.Int64() != 1 || first.Revoked != 0 || !first.ThisUpdate.Equal(now.Add(-time.Hour)) || !first.NextUpdate.Equal(now.AddDate(0, 0, 30)) {
 		t.Errorf("%+v", first)
 	}
@@ -180,7 +180,7 @@ func TestCRL(t *testing.T) {
 		func() { writeFile(t, c.path(crlNumFile), "01\n") }, func() { os.Remove(c.path(crlNumFile)) },
 	} {
 		spoil()
-		if got := crl(t, c).Number.Int64(); got != int64(4+i) {
+		if got := newList(t, c).Number.Int64(); got != int64(4+i) {
 			t.Errorf("number %d, want %d", got, 4+i)
 		}
 	}
@@ -197,7 +197,7 @@ func TestOpenSSLFollowsTheCRL(t *testing.T) {
 		c := newCA(t, func(o *InitOptions) { o.Key = kind })
 		good, bad := issue(t, c, alice).Certificate, issue(t, c, alice).Certificate
 		revoke(t, c, index.Serial(bad.SerialNumber), KeyCompromise)
-		crl(t, c)
+		newList(t, c)
 		args := []string{"verify", "-x509_strict", "-crl_check", "-CAfile", c.path(certFile), "-CRLfile", c.path(crlFile)}
 		openssl(t, append(args, c.newCert(good.SerialNumber, "pem"))...)
 		if out, err := tryOpenSSL(t, append(args, c.newCert(bad.SerialNumber, "pem"))...); err == nil || !strings.Contains(out, "certificate revoked") {
@@ -224,12 +224,12 @@ func TestCRLInTurns(t *testing.T) {
 		t.Errorf("theirs is read as %+v, %v", list, err)
 	}
 	theirs("-revoke", cert(1), "-crl_hold", "holdInstructionReject")
-	list := crl(t, c)
+	list := newList(t, c)
 	if list.Revoked != 2 || list.Number.Int64() != 2 {
 		t.Errorf("%+v", list)
 	}
 	theirs("-revoke", cert(2), "-crl_compromise", "20260102030405Z")
-	ours := crl(t, c)
+	ours := newList(t, c)
 	work := filepath.Join(t.TempDir(), "theirs.pem")
 	theirs("-gencrl", "-out", work)
 	entries := func(file string) string {
@@ -264,7 +264,7 @@ func TestCRLOfABareCertificate(t *testing.T) {
 	}
 	cert := issue(t, c, alice).Certificate
 	revoke(t, c, index.Serial(cert.SerialNumber), Unspecified)
-	crl(t, c)
+	newList(t, c)
 	out, err := tryOpenSSL(t, "verify", "-crl_check", "-CAfile", c.path(certFile), "-CRLfile", c.path(crlFile), c.newCert(cert.SerialNumber, "pem"))
 	if err == nil || !strings.Contains(out, "certificate revoked") {
 		t.Errorf("%v\n%s", err, out)

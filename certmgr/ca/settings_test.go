@@ -45,7 +45,7 @@ func TestSettings(t *testing.T) {
 	if p, err := again.Preview(requests[Host]); err != nil || p.Days != 90 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	list := crl(t, again)
+	list := newList(t, again)
 	if got := list.NextUpdate.Sub(list.ThisUpdate).Hours() / 24; got < 9.9 || got > 10.1 {
 		t.Errorf("a list of %v days", got)
 	}

@@ -84,8 +84,8 @@ func (c *CA) Summary() (Summary, error) {
 			s.Revoked++
 		}
 	}
-	if crl, err := c.readCRL(); err == nil {
-		s.CRLEnds = crl.NextUpdate
+	if list, err := c.readCRL(); err == nil {
+		s.CRLEnds = list.NextUpdate
 	}
 	return s, nil
 }

@@ -1,4 +1,10 @@
-package ca
+// Package crl writes and reads lists of revoked certificates (RFC 5280
+// section 5) from and beside openssl ca's database.
+//
+// crypto/x509 makes and reads lists too, but only with a CA certificate that
+// has cRLSign and a key identifier, which those of openssl req have not; and
+// with memory and time by the entry that a list of 100,000 feels.
+package crl
 
 import (
 	"bytes"
@@ -14,9 +20,17 @@ import (
 	"mailseal/certmgr/ca/index"
 )
 
-// crypto/x509 makes and reads lists too, but only with a CA certificate that
-// has cRLSign and a key identifier, which those of openssl req have not; and
-// with memory and time by the entry that a list of 100,000 feels.
+// A List is one as it is made or read.
+type List struct {
+	Issuer     []byte // the CA's name, DER; Parse leaves it out
+	KeyID      []byte // what certificates call the CA's key; so here
+	Number     *big.Int
+	ThisUpdate time.Time
+	NextUpdate time.Time
+	Revoked    int // how many certificates are on it
+
+	entries []byte // DER, one after the other
+}
 
 // The DER of object identifiers.
 var (
@@ -27,36 +41,53 @@ var (
 	oidNumber     = []byte{0x55, 0x1d, 0x14} // section 5.2.3
 )
 
-// encodeCRL is the part of a list that is signed (section 5.1.2). It covers
-// all certificates of the CA: there is no issuing distribution point.
-func encodeCRL(a *authority, list *CRL, entries []byte, s scheme) []byte {
+// Encode is the part of a list that is signed (section 5.1.2), by the
+// algorithm of which it gets the identifier. It covers all certificates of the
+// CA: there is no issuing distribution point.
+func (l *List) Encode(algorithm []byte) []byte {
 	var revoked []byte
-	if len(entries) > 0 { // else it must be absent, section 5.1.2.6
-		revoked = tlv(tagSequence, entries)
+	if len(l.entries) > 0 { // else it must be absent, section 5.1.2.6
+		revoked = tlv(tagSequence, l.entries)
 	}
-	keyID := tlv(tagSequence, tlv(0x80, a.keyID)) // [0] IMPLICIT
-	number := tlv(tagInteger, integer(list.Number.Bytes()))
+	keyID := tlv(tagSequence, tlv(tagKeyID, l.KeyID))
+	number := tlv(tagInteger, integer(l.Number.Bytes()))
 	return tlv(tagSequence,
 		tlv(tagInteger, []byte{1}), // v2
-		s.id,
-		a.cert.RawSubject,
-		encodeTime(list.ThisUpdate), encodeTime(list.NextUpdate),
+		algorithm,
+		l.Issuer,
+		encodeTime(l.ThisUpdate), encodeTime(l.NextUpdate),
 		revoked,
 		tlv(tagExtensions, tlv(tagSequence, extension(oidAuthority, keyID), extension(oidNumber, number))),
 	)
 }
 
-// appendRevoked adds one entry.
-func appendRevoked(out []byte, e index.Entry) ([]byte, error) {
+// Add puts an entry of the database on the list if it is revoked.
+func (l *List) Add(e index.Entry) error {
+	if e.Status != index.Revoked {
+		return nil
+	}
 	r, err := index.ParseRevocation(e.Revocation)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	serial, err := hex.DecodeString(e.Serial)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	extensions, err := entryExtensions(r)
+	if err != nil {
+		return err
 	}
 	number, at := integer(serial), encodeTime(r.At)
+	l.Revoked++
+	l.entries = appendHead(l.entries, tagSequence, 2+len(number)+len(at)+len(extensions))
+	l.entries = append(append(l.entries, tagInteger, byte(len(number))), number...)
+	l.entries = append(append(l.entries, at...), extensions...)
+	return nil
+}
+
+// entryExtensions are those of section 5.3, nil for none.
+func entryExtensions(r index.Revocation) ([]byte, error) {
 	var extensions []byte
 	// removeFromCRL, which openssl ca lets people say, would mean that the
 	// certificate is good again (section 5.3.1): it is on the list without.
@@ -74,12 +105,10 @@ func appendRevoked(out []byte, e index.Entry) ([]byte, error) {
 		since := tlv(tagTime, []byte(r.Since.UTC().Format("20060102150405Z")))
 		extensions = append(extensions, extension(oidInvalidity, since)...)
 	}
-	if extensions != nil {
-		extensions = tlv(tagSequence, extensions)
+	if extensions == nil {
+		return nil, nil
 	}
-	out = appendHead(out, tagSequence, 2+len(number)+len(at)+len(extensions))
-	out = append(append(out, tagInteger, byte(len(number))), number...)
-	return append(append(out, at...), extensions...), nil
+	return tlv(tagSequence, extensions), nil
 }
 
 // extension is one that is not critical.
@@ -107,13 +136,13 @@ func encodeTime(t time.Time) []byte {
 	return tlv(tagTime, []byte(text))
 }
 
-// parseCRL reads of a list what is said of all of it. It is our own, or that
-// of openssl ca -gencrl.
-func parseCRL(der []byte) (*CRL, error) {
+// Parse reads of a list what is said of all of it, and checks no signature:
+// the list is our own, or that of openssl ca -gencrl.
+func Parse(der []byte) (*List, error) {
 	malformed := errors.New("not a list (RFC 5280 section 5.1)")
 	input := cryptobyte.String(der)
 	var outer, tbs, revoked cryptobyte.String
-	list := &CRL{DER: der, Number: new(big.Int)}
+	list := &List{Number: new(big.Int)}
 	if !input.ReadASN1(&outer, asn1tag.SEQUENCE) || !outer.ReadASN1(&tbs, asn1tag.SEQUENCE) ||
 		!tbs.SkipOptionalASN1(asn1tag.INTEGER) || !tbs.SkipASN1(asn1tag.SEQUENCE) || !tbs.SkipASN1(asn1tag.SEQUENCE) ||
 		!readTime(&tbs, &list.ThisUpdate) || !readTime(&tbs, &list.NextUpdate) {
@@ -154,4 +183,46 @@ func readTime(s *cryptobyte.String, t *time.Time) bool {
 		return s.ReadASN1UTCTime(t)
 	}
 	return s.ReadASN1GeneralizedTime(t)
+}
+
+const (
+	tagInteger     = 0x02
+	tagOctetString = 0x04
+	tagOID         = 0x06
+	tagEnumerated  = 0x0a
+	tagUTCTime     = 0x17
+	tagTime        = 0x18 // GeneralizedTime
+	tagSequence    = 0x30
+	tagKeyID       = 0x80 // [0] IMPLICIT of an AuthorityKeyIdentifier
+	tagExtensions  = 0xa0 // [0] EXPLICIT of a list
+)
+
+// tlv is DER of a tag with its parts.
+func tlv(tag byte, parts ...[]byte) []byte {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	out := appendHead(make([]byte, 0, n+6), tag, n)
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	return out
+}
+
+// appendHead adds tag and length.
+func appendHead(out []byte, tag byte, n int) []byte {
+	out = append(out, tag)
+	if n < 0x80 {
+		return append(out, byte(n))
+	}
+	octets := 0
+	for m := n; m > 0; m >>= 8 {
+		octets++
+	}
+	out = append(out, 0x80|byte(octets))
+	for i := octets - 1; i >= 0; i-- {
+		out = append(out, byte(n>>(8*i)))
+	}
+	return out
 }
