@@ -129,7 +129,8 @@ func Domain(s string) (string, error) {
 		return strings.ToLower(s), nil
 	}
 	d, err := idna.Lookup.ToASCII(s)
-	if err != nil || d == "" || strings.HasSuffix(d, ".") || strings.ContainsAny(d, "@ \t") {
+	// Package idna makes an empty label of "xn--", and ".com" is all that is below com.
+	if err != nil || strings.Contains("."+d+".", "..") || strings.ContainsAny(d, "@ \t") {
 		return "", fmt.Errorf("%q is not a domain name", s)
 	}
 	return strings.ToLower(d), nil

@@ -18,6 +18,8 @@ func TestParse(t *testing.T) {
 		{"", ""},
 		{"alice", ""},
 		{"alice@", ""},
+		{"alice@xn--.jp", ""}, // of which package idna makes ".jp"
+		{"alice@example.xn--.jp", ""},
 		{"@example.jp", ""},
 		{" alice@example.jp", ""},
 		{"alice@example.jp ", ""},
