@@ -130,6 +130,9 @@ func decode(tag asn1.Tag, value []byte) (string, bool) {
 		if len(value)%2 != 0 {
 			return "", false
 		}
+		if n := len(value); n > 0 && value[n-2] == 0 && value[n-1] == 0 {
+			value = value[:n-2] // a terminator, which crypto/x509 leaves out: nobody may be named otherwise there
+		}
 		units := make([]uint16, len(value)/2)
 		for i := range units {
 			units[i] = binary.BigEndian.Uint16(value[2*i:])

@@ -193,6 +193,12 @@ func FuzzParse(f *testing.F) {
 		forge.AltNames(forge.Mail("a@b.example"), forge.UTF8Mail("ä@b.example"), forge.URI("x:y")), forge.Policies("1.2.3"),
 		forge.Mappings("1.2.3", "1.2.4"), forge.Constraints([][]byte{forge.DNS("a")}, [][]byte{forge.IP(make([]byte, 8)...)}),
 	}}.Sign(nil).DER)
+	for tag, mail := range map[asn1.Tag]string{
+		asn1.UTF8String: "ä@b.example", asn1.IA5String: "a@b.example", asn1.T61String: "\xe4@b.example", tagNumeric: "1", tagVisible: "a@b.example",
+		tagBMP: "\x00a\x00@\x00b\x00\x00", tagUniversal: "\x00\x00\x00a\x00\x00\x00@\x00\x00\x00b", 4: "a@b.example",
+	} {
+		f.Add(forge.Certificate{Subject: forge.RDNs(forge.Attribute("1.2.840.113549.1.9.1", tag, mail))}.Sign(nil).DER)
+	}
 	f.Fuzz(func(t *testing.T, der []byte) {
 		c, err := Parse(der)
 		if err != nil {
@@ -210,6 +216,18 @@ func FuzzParse(f *testing.F) {
 		}
 		if x.NotAfter.Unix() != c.NotAfter.Unix() {
 			t.Errorf("until %v or %v", x.NotAfter, c.NotAfter)
+		}
+		for _, attribute := range x.Subject.Names { // whom it names there the rules must know
+			if mail, ok := attribute.Value.(string); ok && attribute.Type.String() == "1.2.840.113549.1.9.1" && !slices.Contains(c.Subject.Mails, mail) {
+				t.Errorf("the address %q is not among %q", mail, c.Subject.Mails)
+			}
+		}
+		for form, names := range map[Form][]string{Mail: x.EmailAddresses, DNS: x.DNSNames} {
+			for _, name := range names {
+				if !slices.ContainsFunc(c.AltNames, func(g GeneralName) bool { return g.Form == form && g.Text == name }) {
+					t.Errorf("the name %q is not among %v", name, c.AltNames)
+				}
+			}
 		}
 		if len(c.String()) > 2000 {
 			t.Errorf("%d bytes of a name", len(c.String()))
