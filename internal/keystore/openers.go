@@ -40,13 +40,14 @@ func NewOpeners(all []pki.Identity) *Openers {
 // them open nothing, and what opens serves all of them together. One goroutine
 // uses it.
 func (o *Openers) Mail(recipients []mailaddr.Address) *Mail {
-	return &Mail{openers: o, recipients: recipients}
+	return &Mail{openers: o, recipients: recipients, known: make(map[*x509.Certificate]bool)}
 }
 
 // A Mail is Openers for the recipients of a mail.
 type Mail struct {
 	openers    *Openers
 	recipients []mailaddr.Address
+	known      map[*x509.Certificate]bool // whether it serves any of them
 	some       bool
 }
 
@@ -55,11 +56,20 @@ var _ recipient.Keys = (*Mail)(nil)
 // For returns the keys that a RecipientInfo is for and that serve any of the
 // mail's recipients.
 func (m *Mail) For(i *recipient.Info) []recipient.Key {
-	found := slices.DeleteFunc(m.openers.ring.For(i), func(k recipient.Key) bool {
-		return !slices.ContainsFunc(m.recipients, m.openers.serve[k.Certificate].Serves)
-	})
+	found := slices.DeleteFunc(m.openers.ring.For(i), func(k recipient.Key) bool { return !m.serves(k.Certificate) })
 	m.some = m.some || len(found) > 0
 	return found
+}
+
+// serves reports whether a certificate's key serves any recipient. A mail may name
+// it thousands of times, to thousands of them.
+func (m *Mail) serves(c *x509.Certificate) bool {
+	is, known := m.known[c]
+	if !known {
+		is = slices.ContainsFunc(m.recipients, m.openers.serve[c].Serves)
+		m.known[c] = is
+	}
+	return is
 }
 
 // Enough reports whether each of the mail's recipients is served by one of the

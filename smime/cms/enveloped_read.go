@@ -22,8 +22,9 @@ import (
 // should.
 const maxAttempts = 4
 
-// maxUnwraps bounds the pairs of recipient and key that one is looked for with: several of us may be recipients.
-const maxUnwraps = 64
+// maxUnwraps bounds the pairs of recipient and key that one is looked for with: many of us may be recipients, and all of them have to
+// have the key. With RSA keys of 4096 bits it is a second of work.
+const maxUnwraps = 256
 
 // maxRounds bounds the rounds of PBKDF2 of all attempts together: three recipients as most programs write them.
 const maxRounds = 2_000_000

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"testing"
@@ -271,6 +272,31 @@ func TestSeveralAttempts(t *testing.T) {
 		}
 	}
 }
+
+// A mail to a whole department: each of them has a key here, and the mail opens only if all of them have it.
+func TestManyOfUs(t *testing.T) {
+	us := department{List: make(recipient.List, 150)}
+	to := make([]recipient.To, len(us.List))
+	for i := range us.List {
+		c := *p256().cert
+		c.SubjectKeyId = fmt.Appendf(nil, "key %d", i)
+		us.List[i] = recipient.Key{Certificate: &c, Private: p256().key}
+		to[i] = recipient.To{Certificate: &c, ByKeyID: true}
+	}
+	object := encrypted(t, mail, true, Encryption{To: to, Cipher: content.AES256CBC})
+	if e, got, err := decrypted(t, bytes.NewReader(object), ReadEnvelopedOptions{Keys: us}); err != nil || !bytes.Equal(got, mail) || len(e.By) != len(us.List) {
+		t.Errorf("to %d: opened by %+v, %v", len(to), e, err)
+	}
+	others := encrypted(t, mail, true, Encryption{To: to[1:], Cipher: content.AES256CBC})
+	if _, _, err := decrypted(t, bytes.NewReader(others), ReadEnvelopedOptions{Keys: us}); err != ErrNoRecipient {
+		t.Errorf("one of %d is left out: %v", len(to), err)
+	}
+}
+
+// department opens what all of them open.
+type department struct{ recipient.List }
+
+func (e department) Enough(keys []recipient.Key) bool { return len(keys) == len(e.List) }
 
 // Passwords of others do not keep out who is named, and what they cost is bounded however many there are.
 func TestPasswordsComeLast(t *testing.T) {

@@ -27,7 +27,7 @@ func (l List) For(i *Info) (found []Key) {
 func (l List) Enough(keys []Key) bool { return len(keys) > 0 }
 
 // maxFound bounds the keys of a Ring that one RecipientInfo finds: a forger may name all of them.
-const maxFound = 64
+const maxFound = 256
 
 // Ring is any number of keys with certificates, found by the names of recipients.
 type Ring struct {
@@ -50,7 +50,7 @@ func NewRing(keys []Key) *Ring {
 	return r
 }
 
-// For returns the keys that i is for, at most 64, in the order in which it names them.
+// For returns the keys that i is for, at most 256, in the order in which it names them.
 func (r *Ring) For(i *Info) (found []Key) {
 	var seen []int
 	for _, id := range i.Recipients {
