@@ -66,8 +66,12 @@ type circle struct {
 // asked is what a path depends on besides the anchors and the time.
 type asked [sha256.Size]byte
 
-// pathsSize is how many paths are remembered.
-const pathsSize = 1000
+// So many paths are remembered, and none with more bytes of certificates: a CA that is
+// trusted for one domain can make some of a megabyte.
+const (
+	pathsSize     = 1000
+	maxRemembered = 32 << 10
+)
 
 // New makes them. Without any source nobody is trusted.
 func New(s Sources, o Options) *Anchors {
@@ -86,7 +90,8 @@ func New(s Sources, o Options) *Anchors {
 		a.domains[domain], a.cas = newCircle(DomainCA, cas), append(a.cas, cas...)
 	}
 	for _, c := range mail {
-		if c.Version == 3 && (c.Basic == nil || !c.Basic.CA) {
+		// Of version 1, it can only be a root that is a CA.
+		if (c.Version == 3 || !c.SelfIssued()) && (c.Basic == nil || !c.Basic.CA) {
 			a.pinned[string(c.X509.Raw)] = c
 		}
 	}
@@ -98,6 +103,16 @@ func New(s Sources, o Options) *Anchors {
 
 func newCircle(b Basis, anchors []*x5280.Certificate) *circle {
 	return &circle{basis: b, store: path.NewStore(anchors), paths: recent.New[asked, path.Result](pathsSize)}
+}
+
+func (c *circle) remember(q asked, r path.Result) {
+	size := 0
+	for _, c := range r.Path {
+		size += len(c.X509.Raw)
+	}
+	if size <= maxRemembered {
+		c.paths.Put(q, r)
+	}
 }
 
 // Anchors are these themselves: what never changes is its own present state.
@@ -139,7 +154,7 @@ const maxExtra = 1000
 func (a *Anchors) Among(ctx context.Context, came Came, at time.Time) *Search {
 	s := &Search{
 		ctx: ctx, anchors: a, at: at, crls: came.CRLs, extra: came.Certificates[:min(len(came.Certificates), maxExtra)],
-		searches: map[*circle]*path.Search{}, revoked: map[string]bool{}, spare: maxSpare, effort: revocation.NewEffort(),
+		searches: map[*circle]*path.Search{}, revoked: map[string]revocation.Report{}, spare: maxSpare, effort: revocation.NewEffort(),
 	}
 	h := sha256.New()
 	for _, c := range s.extra {

@@ -28,14 +28,18 @@ func (t *trial) accept(r path.Result) bool {
 	if t.first == nil {
 		t.first = &r
 	}
+	report, known := t.known(r.Path)
 	if t.count > 0 {
-		if t.spare == 0 || slices.ContainsFunc(r.Path, func(c *x5280.Certificate) bool { return t.revoked[string(c.X509.Raw)] }) {
+		if t.spare == 0 || known {
 			return false
 		}
 		t.spare--
 	}
 	t.count++
-	report, ok := t.unrevoked(r)
+	ok := false
+	if !known {
+		report, ok = t.unrevoked(r)
+	}
 	if ok {
 		t.report = report
 		return true
@@ -45,6 +49,17 @@ func (t *trial) accept(r path.Result) bool {
 		t.refused = Finding{Result: r, Revocation: report}
 	}
 	return false
+}
+
+// known is the report by which one of these has been revoked for this mail already: to
+// another anchor, from where nobody may know of it.
+func (s *Search) known(way []*x5280.Certificate) (revocation.Report, bool) {
+	for _, c := range way {
+		if report, ok := s.revoked[string(c.X509.Raw)]; ok {
+			return report, true
+		}
+	}
+	return revocation.Report{}, false
 }
 
 // unrevoked asks about a path, and says whether it may be trusted.
@@ -62,7 +77,7 @@ func (s *Search) unrevoked(r path.Result) (revocation.Report, bool) {
 	})
 	for _, answer := range report.Answers {
 		if answer.Status == revocation.Revoked {
-			s.revoked[string(answer.Certificate.X509.Raw)] = true
+			s.revoked[string(answer.Certificate.X509.Raw)] = report
 		}
 	}
 	return report, a.refuses(report) == ""

@@ -113,6 +113,32 @@ func TestRevokedLater(t *testing.T) {
 	}
 }
 
+// What is revoked below one anchor is revoked, though those below another know nothing
+// of it.
+func TestRevokedForAll(t *testing.T) {
+	root, partner := mint(t, "root", nil, ca), mint(t, "partner", nil, ca)
+	sub := mint(t, "sub", root, ca)
+	cross := mintKey(t, "sub", partner, sub.key, ca)
+	leaf := mint(t, "alice", sub, user)
+	for _, revoked := range []*node{leaf, cross} {
+		a := New(Sources{Mail: []*x509.Certificate{root.cert}, Domains: map[string][]*x509.Certificate{"partner.example": {partner.cert}}}, Options{})
+		a.check = func(_ context.Context, r path.Result, q revocation.Question) revocation.Report {
+			s := &says{about: map[*node]revocation.Status{}}
+			if r.Path[len(r.Path)-1].X509.Equal(partner.cert) {
+				s.about[revoked] = revocation.Revoked
+			}
+			return s.check(t.Context(), r, q)
+		}
+		search := a.Among(t.Context(), Came{Certificates: []*x509.Certificate{sub.cert, cross.cert}}, now)
+		for range 2 { // he may have signed twice
+			f := search.Find(leaf.cert, "partner.example")
+			if got := because(f); revoked == leaf && (got != Revoked || f.Revocation.Status != revocation.Revoked) || revoked == cross && got != "" {
+				t.Errorf("%v, %s", f.Err, f.Revocation.Status)
+			}
+		}
+	}
+}
+
 // Whoever is revoked has no signature that is merely weak.
 func TestRevokedAndWeak(t *testing.T) {
 	cs := weak(t)

@@ -49,8 +49,8 @@ type Search struct {
 	read     []*x5280.Certificate // extra, when first needed
 	issuers  []*x5280.Certificate // the CAs and read, when first needed
 	searches map[*circle]*path.Search
-	revoked  map[string]bool // certificates that are known to be, by their DER
-	spare    int             // trials left, besides the first of each signer
+	revoked  map[string]revocation.Report // of certificates that are known to be, by their DER
+	spare    int                          // trials left, besides the first of each signer
 	effort   *revocation.Effort
 }
 
@@ -133,7 +133,7 @@ func (s *Search) in(circle *circle, leaf *x5280.Certificate) Finding {
 	r, ok := s.search(circle).First(leaf, t.accept)
 	switch {
 	case t.first != nil:
-		circle.paths.Put(q, *t.first)
+		circle.remember(q, *t.first)
 	case !ok && reason(r) == Weak:
 		t.refused.Result = r
 		t.refused.Revocation, _ = s.unrevoked(r)

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -235,6 +236,26 @@ func TestPathIsRemembered(t *testing.T) {
 		}
 		if _, err := way(a, leaf.cert, with, now.AddDate(2, 0, 0)); err == nil {
 			t.Error("trusted after it has expired, as it was trusted before")
+		}
+	}
+}
+
+// A path of large certificates is none to be remembered.
+func TestLargePath(t *testing.T) {
+	root := mint(t, "root", nil, ca)
+	for _, size := range []int{0, maxRemembered} {
+		leaf := mint(t, "alice", root, func(c *x509.Certificate) {
+			user(c)
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: make([]byte, size)}}
+		})
+		a := believing(root.cert)
+		search := a.Among(t.Context(), Came{}, now)
+		if f := search.Find(leaf.cert, ""); f.Err != nil {
+			t.Fatal(f.Err)
+		}
+		q := asked(sha256.Sum256(append(slices.Clone(search.came), leaf.cert.Raw...)))
+		if _, ok := a.mail.paths.Get(q); ok != (size == 0) {
+			t.Errorf("%d bytes: remembered: %t", size, ok)
 		}
 	}
 }

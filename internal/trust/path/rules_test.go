@@ -110,3 +110,22 @@ func TestCARules(t *testing.T) {
 		{"no OCSP", steps{ca("Root"), user(forge.Purposes(forge.ForMail))}, Purpose, func(o *Options) { o.Use = SignOCSP }},
 	})
 }
+
+// A certificate of version 1 does not say whether it is a CA's: only a root is taken
+// for one, and not whoever is trusted as himself.
+func TestAnchorOfVersion1(t *testing.T) {
+	root := ca("Root").Sign(nil)
+	old := forge.Certificate{Subject: forge.Name("Old"), Version: 1, NoKeyIDs: true}
+	for _, tt := range []struct {
+		anchor *forge.Issued
+		good   bool
+	}{{old.Sign(nil), true}, {old.Sign(root), false}} {
+		r := Validate(readAll(t, []*forge.Issued{user().Sign(tt.anchor), tt.anchor}), Options{At: at})
+		if _, broken := r.Broke(NotCA); r.Good() != tt.good || broken == tt.good {
+			t.Errorf("want %t: %s", tt.good, r.Text())
+		}
+		if r := Validate(readAll(t, []*forge.Issued{tt.anchor}), Options{At: at}); !r.Good() {
+			t.Errorf("as itself: %s", r.Text())
+		}
+	}
+}

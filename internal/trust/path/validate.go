@@ -69,7 +69,7 @@ func (v *validator) each(depth int) {
 	if depth == 0 {
 		return
 	}
-	if ca := c.Basic != nil && c.Basic.CA; !ca && (!anchor || c.Version == 3) { // an old root says nothing of it
+	if ca := c.Basic != nil && c.Basic.CA; !ca && (!anchor || c.Version == 3 || !c.SelfIssued()) { // an old root says nothing of it
 		v.fail(NotCA, depth, "is not a CA's: its owner may not certify others")
 	}
 	if c.Usage != nil && *c.Usage&x5280.KeyCertSign == 0 {
