@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -70,8 +71,10 @@ type remote struct {
 	kinds []error
 }
 
-func (r *remote) Error() string   { return r.text }
-func (r *remote) Unwrap() []error { return r.kinds }
+func (r *remote) Error() string { return r.text }
+
+// Is reports whether the server's error was one of those that are told apart.
+func (r *remote) Is(target error) bool { return slices.Contains(r.kinds, target) }
 
 // ask asks for one operation.
 func (c *Client) ask(ctx context.Context, name string, question, answer any) error {

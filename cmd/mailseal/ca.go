@@ -117,6 +117,8 @@ func caError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, control.ErrForbidden): // which may be a refusal, too
+		return fail(exNoPerm, err)
 	case errors.Is(err, ca.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return fail(exNoInput, err)
 	case errors.Is(err, ca.ErrRefused), errors.Is(err, pki.ErrPassphrase), errors.Is(err, pki.ErrNoPassphrase),
@@ -124,7 +126,7 @@ func caError(err error) error {
 		return fail(exDataErr, err)
 	case errors.Is(err, control.ErrBusy):
 		return fail(exTempFail, err)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrForbidden):
+	case errors.Is(err, fs.ErrPermission):
 		return fail(exNoPerm, err)
 	case errors.Is(err, bundle.ErrExists):
 		return fail(exCantCreate, fmt.Errorf("%w; remove it, name others with -out, or replace it with -replace", err))
