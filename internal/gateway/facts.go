@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"mailseal/internal/mailaddr"
@@ -38,10 +37,12 @@ func (g *Gateway) facts(m *message.Message, others bool) (policy.Facts, []verdic
 		if !strings.EqualFold(field.Name(), "Received") {
 			continue
 		}
-		if received++; received <= maxHops {
-			f.Hops = append(f.Hops, policy.Clients(field.Text())...)
-		} else if received == maxHops+1 {
-			f.Hops = append(f.Hops, netip.Addr{}) // more than we look at is nobody of ours
+		if received++; received > maxHops+1 {
+			continue
+		} else if received > maxHops {
+			f.Hops = append(f.Hops, policy.Hop{{}}) // more than we look at is nobody of ours
+		} else if h := policy.ReadHop(field.Text()); h != nil {
+			f.Hops = append(f.Hops, h)
 		}
 	}
 	return f, claims

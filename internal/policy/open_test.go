@@ -105,20 +105,31 @@ func TestOwnTags(t *testing.T) {
 // Behind a front host of ours the client is who handed the mail to that.
 func TestOutside(t *testing.T) {
 	s := &Set{InternalHosts: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
-	a := func(texts ...string) (as []netip.Addr) {
-		for _, x := range texts {
+	a := func(text string) (as []netip.Addr) {
+		for _, x := range strings.Fields(text) {
 			as = append(as, netip.MustParseAddr(x))
 		}
 		return as
 	}
-	for _, tt := range []struct{ client, hops, want []netip.Addr }{
-		{a("192.0.2.1"), a("198.51.100.1"), a("192.0.2.1")},
-		{a("10.0.0.1"), a("10.0.0.2", "192.0.2.1", "192.0.2.2", "10.0.0.3", "198.51.100.1"), a("192.0.2.1", "192.0.2.2")},
-		{a("10.0.0.1"), a("10.0.0.2"), a("10.0.0.1")},
-		{a("10.0.0.1"), nil, a("10.0.0.1")},
-		{a("10.0.0.1"), a("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"), a("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")},
+	for _, tt := range []struct {
+		client string
+		hops   []string
+		want   string
+	}{
+		{"192.0.2.1", []string{"198.51.100.1"}, "192.0.2.1"},
+		{"10.0.0.1", []string{"10.0.0.2", "192.0.2.1 192.0.2.2", "10.0.0.3", "198.51.100.1"}, "192.0.2.1 192.0.2.2"},
+		{"10.0.0.1", []string{"10.0.0.2"}, "10.0.0.1"},
+		{"10.0.0.1", nil, "10.0.0.1"},
+		// What a client calls itself does not hide where it is.
+		{"10.0.0.1", []string{"198.51.100.7 10.0.0.9 192.0.2.1"}, "198.51.100.7 192.0.2.1"},
+		{"10.0.0.1", []string{"192.0.2.1 198.51.100.7 10.0.0.9"}, "192.0.2.1 198.51.100.7"},
+		{"10.0.0.1", []string{"192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5"}, "192.0.2.1 192.0.2.2 192.0.2.4 192.0.2.5"},
 	} {
-		if got := s.Outside(Facts{Client: tt.client[0], Hops: tt.hops}); !slices.Equal(got, tt.want) {
+		f := Facts{Client: netip.MustParseAddr(tt.client)}
+		for _, h := range tt.hops {
+			f.Hops = append(f.Hops, a(h))
+		}
+		if got := s.Outside(f); !slices.Equal(got, a(tt.want)) {
 			t.Errorf("%v %v: %v, want %v", tt.client, tt.hops, got, tt.want)
 		}
 	}

@@ -38,9 +38,8 @@ type Facts struct {
 	// they cannot be read, "" when they can.
 	From        []mailaddr.Address
 	FromProblem string
-	// Hops are the addresses of the clients that Received fields name, each
-	// as Clients reads it. A client without an address is the zero Addr.
-	Hops []netip.Addr
+	// Hops are the clients that Received fields name, from the top down.
+	Hops []Hop
 	// Recipients are those of the envelope; RecipientProblem says why they
 	// cannot be read, "" when they can.
 	Recipients       []mailaddr.Address
@@ -128,7 +127,7 @@ func (s *Set) direction(f Facts) (Direction, string) {
 // outside hop that the mail came by before; what stands below one came with
 // the mail. Users have none to bring, and to inbound mail we give new ones.
 func (s *Set) forged(f Facts, d Direction) (forged []int) {
-	outside := slices.IndexFunc(f.Hops, func(h netip.Addr) bool { return !s.internal(h) })
+	outside := slices.IndexFunc(f.Hops, func(h Hop) bool { return s.strangers(h) != nil })
 	for i, above := range f.Results {
 		if d == Inbound || f.Login != "" || outside >= 0 && above > outside {
 			forged = append(forged, i)
@@ -161,8 +160,8 @@ func (s *Set) unsigned(f Facts) string {
 		return "mail carries Authentication-Results of ours, so it has been inbound before"
 	}
 	for _, h := range f.Hops {
-		if !s.internal(h) {
-			return "mail was received from outside internal_hosts before: " + told(h)
+		if found := s.strangers(h); found != nil {
+			return "mail was received from outside internal_hosts before: " + told(found[0])
 		}
 	}
 	return ""
@@ -177,23 +176,31 @@ func told(hop netip.Addr) string {
 
 // Outside are the addresses that an inbound mail came from as far as we can
 // tell: the client's, or, where that is a host of ours, those of the first hop
-// that is not, all that its Received tells.
+// that is not. An MTA writes what it saw before or behind what the client calls
+// itself, which may be any number of addresses, so the outer ones count.
 func (s *Set) Outside(f Facts) []netip.Addr {
 	if !s.internal(f.Client) {
 		return []netip.Addr{f.Client}
 	}
-	var found []netip.Addr
 	for _, h := range f.Hops {
-		if !s.internal(h) {
-			found = append(found, h)
-		} else if found != nil {
-			break
+		switch found := s.strangers(h); {
+		case len(found) > 4:
+			return slices.Concat(found[:2], found[len(found)-2:])
+		case found != nil:
+			return found
 		}
 	}
-	if found == nil {
-		return []netip.Addr{f.Client}
+	return []netip.Addr{f.Client}
+}
+
+// strangers are the addresses of a hop that are none of ours.
+func (s *Set) strangers(h Hop) (found []netip.Addr) {
+	for _, a := range h {
+		if !s.internal(a) {
+			found = append(found, a)
+		}
 	}
-	return found[:min(len(found), 4)]
+	return found
 }
 
 func (s *Set) internal(a netip.Addr) bool {

@@ -66,10 +66,10 @@ func TestDecide(t *testing.T) {
 		{name: "one good From and one broken", facts: Facts{Client: inside, FromProblem: "From cannot be read"}, from: "alice@example.jp", dir: Outbound, reason: "cannot be read"},
 
 		{name: "list server", facts: Facts{Client: inside, Results: []int{0}}, from: "alice@example.jp", dir: Outbound, reason: "has been inbound"},
-		{name: "fetched mail", facts: Facts{Client: inside, Hops: []netip.Addr{inside, outside}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: from 192.0.2.1"},
-		{name: "hop of unknown address", facts: Facts{Client: inside, Hops: []netip.Addr{{}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: its Received"},
-		{name: "relay inside", facts: Facts{Client: inside, Hops: []netip.Addr{inside}}, from: "alice@example.jp", dir: Outbound, sign: true},
-		{name: "authenticated user behind other hops", facts: Facts{Client: outside, Login: "alice", Hops: []netip.Addr{outside}}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "fetched mail", facts: Facts{Client: inside, Hops: []Hop{{inside}, {outside}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: from 192.0.2.1"},
+		{name: "hop of unknown address", facts: Facts{Client: inside, Hops: []Hop{{{}}}}, from: "alice@example.jp", dir: Outbound, reason: "outside internal_hosts before: its Received"},
+		{name: "relay inside", facts: Facts{Client: inside, Hops: []Hop{{inside}}}, from: "alice@example.jp", dir: Outbound, sign: true},
+		{name: "authenticated user behind other hops", facts: Facts{Client: outside, Login: "alice", Hops: []Hop{{outside}}}, from: "alice@example.jp", dir: Outbound, sign: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.facts.From = addresses(t, tt.from)
@@ -101,14 +101,15 @@ func TestForged(t *testing.T) {
 		facts Facts
 		want  []int
 	}{
-		{"none", Facts{Client: inside, From: local, Hops: []netip.Addr{outside}}, nil},
+		{"none", Facts{Client: inside, From: local, Hops: []Hop{{outside}}}, nil},
 		{"inbound", Facts{Client: outside, From: local, Results: []int{0, 0}}, []int{0, 1}},
 		{"foreign From from inside", Facts{Client: inside, From: addresses(t, "bob@partner.example"), Results: []int{0}}, []int{0}},
 		{"a user's", Facts{Client: inside, Login: "alice@example.jp", From: local, Results: []int{0}}, []int{0}},
-		{"an internal host's", Facts{Client: inside, From: local, Results: []int{0, 1}, Hops: []netip.Addr{inside}}, nil},
-		{"re-injected: above the outside hop", Facts{Client: inside, From: local, Results: []int{0, 1}, Hops: []netip.Addr{inside, outside}}, nil},
-		{"relayed: below the outside hop", Facts{Client: inside, From: local, Results: []int{0, 1, 2, 3}, Hops: []netip.Addr{inside, outside, inside}}, []int{2, 3}},
-		{"below a hop without an address", Facts{Client: inside, From: local, Results: []int{1}, Hops: []netip.Addr{{}}}, []int{0}},
+		{"an internal host's", Facts{Client: inside, From: local, Results: []int{0, 1}, Hops: []Hop{{inside}}}, nil},
+		{"re-injected: above the outside hop", Facts{Client: inside, From: local, Results: []int{0, 1}, Hops: []Hop{{inside}, {outside}}}, nil},
+		{"relayed: below the outside hop", Facts{Client: inside, From: local, Results: []int{0, 1, 2, 3}, Hops: []Hop{{inside}, {outside}, {inside}}}, []int{2, 3}},
+		{"below an outside hop that calls itself one of ours", Facts{Client: inside, From: local, Results: []int{0, 1}, Hops: []Hop{{inside, outside}}}, []int{1}},
+		{"below a hop without an address", Facts{Client: inside, From: local, Results: []int{1}, Hops: []Hop{{{}}}}, []int{0}},
 	} {
 		if got := set.Decide(tt.facts).Forged; !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
@@ -123,7 +124,7 @@ func (f Facts) first() mailaddr.Address {
 	return f.From[0]
 }
 
-func TestClients(t *testing.T) {
+func TestReadHop(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"from mail.example (mail.example [192.0.2.1]) by mx.example.jp (Postfix) with ESMTP id X", "[192.0.2.1]"},
 		{"from x (y [192.0.2.1])\r\n\t(using TLSv1.3 with cipher X)\r\n\t(No client certificate requested)\r\n\tby mx.example.jp", "[192.0.2.1]"},
@@ -154,8 +155,8 @@ func TestClients(t *testing.T) {
 		{"(from root@localhost) by mx.example.jp (8.17.1/8.17.1/Submit) id X", "[]"},
 		{"", "[]"},
 	} {
-		if got := fmt.Sprint(Clients(tt.in)); got != tt.want {
-			t.Errorf("Clients(%q) = %s, want %s", tt.in, got, tt.want)
+		if got := fmt.Sprint(ReadHop(tt.in)); got != tt.want {
+			t.Errorf("ReadHop(%q) = %s, want %s", tt.in, got, tt.want)
 		}
 	}
 }

@@ -5,16 +5,19 @@ import (
 	"strings"
 )
 
-// Clients reads which clients a Received value names: the addresses in its
-// from-clause (RFC 5321 section 4.4), in whatever brackets the MTA puts them. A
-// mail that was made on the host itself has no from-clause, and so none. A
-// from-clause without an address gives the zero Addr, which is nobody of ours.
+// A Hop is the client that a Received field names: the addresses in its
+// from-clause (RFC 5321 section 4.4), in whatever brackets the MTA puts them. One
+// without an address has the zero Addr, which is nobody of ours.
 //
 // Only one of the addresses is what the MTA saw, and which one differs from MTA
 // to MTA; others may be what the client called itself (HELO), which anybody may
 // write, with blanks, brackets and a "by" of its own. So all of them count: what
 // a client says can only make it more of a stranger.
-func Clients(received string) []netip.Addr {
+type Hop []netip.Addr
+
+// ReadHop reads a Received value. A mail that was made on the host itself has no
+// from-clause, and so no Hop.
+func ReadHop(received string) Hop {
 	words := strings.Fields(received)
 	if len(words) == 0 || !strings.EqualFold(words[0], "from") {
 		return nil
@@ -25,7 +28,7 @@ func Clients(received string) []netip.Addr {
 			end = i // of the last one: those before it are the client's
 		}
 	}
-	var clients []netip.Addr
+	var clients Hop
 	for _, w := range words[1:end] {
 		for _, s := range strings.FieldsFunc(w, aroundAddress) {
 			if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
@@ -37,7 +40,7 @@ func Clients(received string) []netip.Addr {
 		}
 	}
 	if clients == nil {
-		return []netip.Addr{{}}
+		return Hop{{}}
 	}
 	return clients
 }
