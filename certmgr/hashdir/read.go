@@ -1,0 +1,229 @@
+package hashdir
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"mailseal/certmgr/ca/namehash"
+	"mailseal/internal/pki/x5280"
+)
+
+const (
+	// maxFile is several times the size of a system's bundle.
+	maxFile = 8 << 20
+	// maxNumber bounds how many links a name of somebody else can cause.
+	maxNumber = 255
+)
+
+// linkName is what a look-up tries. tmpName is what a killed Apply leaves.
+var (
+	linkName = regexp.MustCompile(`^([0-9a-f]{8})\.(r?)(0|[1-9][0-9]{0,8})$`)
+	tmpName  = regexp.MustCompile(`^\.[0-9a-f]{8}\.r?[0-9]{1,9}\.link\.tmp$`)
+	endings  = []string{".pem", ".crt", ".cer", ".crl"}
+)
+
+func temporary(name string) string { return "." + name + ".link.tmp" }
+
+// A key is what links are numbered within.
+type key struct {
+	hash string
+	kind string // "" for certificates, "r" for CRLs
+}
+
+func (k key) name(number int) string { return k.hash + "." + k.kind + strconv.Itoa(number) }
+
+// A folder is what read has found.
+type folder struct {
+	dir       string
+	wanted    map[key][]string // names of files
+	slots     map[key]map[int]slot
+	leftovers []string
+	notes     []string
+	seen      map[[sha256.Size]byte]bool
+}
+
+func (f *folder) keys() []key {
+	var ks []key
+	for k := range f.wanted {
+		ks = append(ks, k)
+	}
+	for k := range f.slots {
+		if _, ok := f.wanted[k]; !ok {
+			ks = append(ks, k)
+		}
+	}
+	slices.SortFunc(ks, func(a, b key) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.kind, b.kind)) })
+	return ks
+}
+
+func (f *folder) note(format string, a ...any) { f.notes = append(f.notes, fmt.Sprintf(format, a...)) }
+
+// read reads a folder. A file that cannot be read is an error, or the links to it
+// would be taken for stale.
+func read(dir string, bundles []string) (*folder, error) {
+	entries, err := os.ReadDir(dir) // sorted, as openssl does
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir, wanted: map[key][]string{}, slots: map[key]map[int]slot{}, seen: map[[sha256.Size]byte]bool{}}
+	files := slices.Clone(bundles)
+	for _, e := range entries {
+		name := e.Name()
+		if m := linkName.FindStringSubmatch(name); m != nil {
+			if err := f.link(e, m); err != nil {
+				return nil, err
+			}
+		} else if tmpName.MatchString(name) && e.Type() == fs.ModeSymlink {
+			f.leftovers = append(f.leftovers, name)
+		} else if slices.Contains(endings, strings.ToLower(filepath.Ext(name))) && !strings.HasPrefix(name, ".") && !slices.Contains(bundles, name) {
+			files = append(files, name)
+		}
+	}
+	for i, name := range files {
+		if err := f.file(name, i < len(bundles)); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// link takes in what bears the name of a link.
+func (f *folder) link(e fs.DirEntry, name []string) error {
+	k := key{name[1], name[2]}
+	number, err := strconv.Atoi(name[3])
+	if err != nil {
+		return err
+	}
+	s := slot{number: number, foreign: true}
+	if e.Type() == fs.ModeSymlink {
+		if s.target, err = os.Readlink(filepath.Join(f.dir, e.Name())); err != nil {
+			return err
+		}
+		at := s.target
+		if !filepath.IsAbs(at) {
+			at = filepath.Join(f.dir, at)
+		}
+		_, err := os.Stat(at)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ELOOP) {
+			return err
+		}
+		s.dangling = err != nil
+		s.foreign = !s.dangling && filepath.Dir(at) != filepath.Clean(f.dir)
+	} else {
+		s.target = e.Name() // what fills a gap below it leads to it
+	}
+	if s.foreign && number > maxNumber {
+		f.note("%s is not looked at: its number is above %d", e.Name(), maxNumber)
+		return nil
+	}
+	if f.slots[k] == nil {
+		f.slots[k] = map[int]slot{}
+	}
+	f.slots[k][number] = s
+	return nil
+}
+
+// file takes in what a file holds.
+func (f *folder) file(name string, bundle bool) error {
+	content, err := readFile(filepath.Join(f.dir, name))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoFile) {
+		return nil // a dangling link, a folder, or a bundle that is yet to come
+	}
+	if err != nil {
+		return err
+	}
+	objects := parse(content)
+	if len(objects) > 1 && !bundle {
+		f.note("%s holds %d certificates and CRLs and gets no link: one a file", name, len(objects))
+		return nil
+	}
+	for _, o := range objects {
+		if o.err != nil {
+			f.note("%s gets no link: %v", name, o.err)
+			continue
+		}
+		hash, err := namehash.Of(o.name)
+		if err != nil {
+			f.note("%s gets no link: %v", name, err)
+			continue
+		}
+		k := key{hash, o.kind}
+		sum := sha256.Sum256(o.der)
+		if f.seen[sum] || slices.Contains(f.wanted[k], name) {
+			continue
+		}
+		f.seen[sum] = true
+		f.wanted[k] = append(f.wanted[k], name)
+	}
+	return nil
+}
+
+var errNoFile = errors.New("not a regular file")
+
+func readFile(path string) ([]byte, error) {
+	// A FIFO in the folder must not be waited for.
+	if fi, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !fi.Mode().IsRegular() {
+		return nil, errNoFile
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(content) > maxFile {
+		err = fmt.Errorf("%s is larger than %d octets", path, maxFile)
+	}
+	return content, err
+}
+
+// An object is a certificate or a CRL with the name that it is found by.
+type object struct {
+	kind string
+	name []byte
+	der  []byte
+	err  error
+}
+
+func parse(content []byte) []object {
+	var all []object
+	for {
+		block, rest := pem.Decode(content)
+		if block == nil {
+			return all
+		}
+		content = rest
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE":
+			o := object{der: bytes.Clone(block.Bytes)}
+			c, err := x5280.ParseX509(block.Bytes)
+			if o.err = err; err == nil {
+				o.name = c.RawSubject
+			}
+			all = append(all, o)
+		case "X509 CRL":
+			o := object{kind: "r", der: bytes.Clone(block.Bytes)}
+			list, err := x509.ParseRevocationList(block.Bytes)
+			if o.err = err; err == nil {
+				o.name = list.RawIssuer
+			}
+			all = append(all, o)
+		}
+	}
+}
