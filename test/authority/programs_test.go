@@ -177,6 +177,7 @@ func newGPGSM(t testing.TB, all []*certificate) program {
 	at := tool{dir: home}
 	at.write(t, "trustlist.txt", []byte(trusted.String()))
 	at.write(t, "gpgsm.conf", []byte("disable-crl-checks\ndisable-dirmngr\nno-greeting\nbatch\nno-random-seed-file\n"))
+	at.write(t, "gpg-agent.conf", []byte("allow-loopback-pinentry\n"))
 	g.write(t, "all", testpki.CertPEM(certs...))
 	// It fails where there is one that it does not take, whose absence it will
 	// find when it is asked.
