@@ -95,9 +95,13 @@ func readName(element cryptobyte.String) (n Name, ok bool) {
 func compared(id OID, tag asn1.Tag, value []byte, text string, isText bool) string {
 	var b strings.Builder
 	writePart(&b, string(id))
+	prepared := ""
+	if isText {
+		prepared, isText = prepare(text)
+	}
 	if isText {
 		b.WriteByte(0)
-		writePart(&b, prepare(text))
+		writePart(&b, prepared)
 	} else {
 		b.WriteByte(byte(tag)) // never 0 in DER
 		writePart(&b, string(value))
@@ -153,13 +157,31 @@ func decode(tag asn1.Tag, value []byte) (string, bool) {
 
 // prepare is RFC 4518, as section 7.1 uses it: case folded, normalised, spaces at
 // both ends left out and those between made one. What it prohibits stays as it is:
-// such a name is equal to itself.
-func prepare(s string) string {
+// such a name is equal to itself. So is one that is not ok, as normalising it costs
+// too much.
+func prepare(s string) (prepared string, ok bool) {
 	if ascii(s) {
-		return collapse(strings.ToLower(s))
+		return collapse(strings.ToLower(s)), true
 	}
-	s = strings.Map(mapped, s)
-	return collapse(norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s))))
+	if s, ok = normal(strings.Map(mapped, s)); !ok {
+		return "", false
+	}
+	s, ok = normal(cases.Fold().String(s))
+	return collapse(s), ok
+}
+
+// maxGrowth bounds what normalising makes of a string. There are ligatures that are
+// whole sentences: two megabytes of them would take seconds.
+const maxGrowth = 3
+
+// normal is NFKC.
+func normal(s string) (string, bool) {
+	if norm.NFKC.IsNormalString(s) {
+		return s, true
+	}
+	to := make([]byte, maxGrowth*len(s))
+	n, _, err := norm.NFKC.Transform(to, []byte(s), true)
+	return string(to[:n]), err == nil
 }
 
 func ascii(s string) bool {

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/cryptobyte/asn1"
+	"golang.org/x/text/unicode/norm"
 
 	"mailseal/internal/testpki/forge"
 )
@@ -184,6 +186,29 @@ func TestMuchWrong(t *testing.T) {
 	}
 	if len(c.Unknown) != maxTold || len(c.Faults) != maxTold {
 		t.Errorf("%d unknown, %d faults", len(c.Unknown), len(c.Faults))
+	}
+}
+
+// Names are compared by what they say, but for those that are dear to normalise.
+func TestPrepare(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"ACME  Ltd ", "acme ltd", true},
+		{"Stra\u00dfe", "STRASSE", true},
+		{"\u3231 Foo", "(\u682a) foo", true},
+		{"A\u030a", "\u00e5", true},
+		{"\ufdfa", "\ufdfa", true},
+		{"\ufdfa", norm.NFKC.String("\ufdfa"), false}, // eleven times as long
+	} {
+		is := func(text string) string { return compared("", asn1.UTF8String, []byte(text), text, true) }
+		if got := is(c.a) == is(c.b); got != c.want {
+			t.Errorf("%q and %q: %t", c.a, c.b, got)
+		}
+	}
+	if s, ok := prepare(strings.Repeat("\ufdfa", 1000)); ok {
+		t.Errorf("%d bytes", len(s))
 	}
 }
 
