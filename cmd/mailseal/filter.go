@@ -243,6 +243,6 @@ func (f *filter) tell(env Env, c *config.Config, o gateway.Outcome) error {
 	if o.Err != nil {
 		line += ": " + o.Err.Error()
 	}
-	fmt.Fprintln(env.Stderr, strings.ReplaceAll(line, "\n", " "))
+	fmt.Fprintln(env.Stderr, printable(strings.ReplaceAll(line, "\n", " ")))
 	return fail(statuses[v.Action], nil)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"runtime"
@@ -68,12 +67,4 @@ func (v version) String() string {
 		s += " modified"
 	}
 	return s + " " + v.Go + " " + v.Platform
-}
-
-// writeJSON writes a value as people can read it too.
-func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
