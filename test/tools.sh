@@ -55,10 +55,10 @@ missing_tools() {
 	has strace || need strace
 	has shellcheck || need shellcheck
 	has openssl || need openssl
-	has certtool || need gnutls-bin
+	for p in certtool ocsptool; do has $p || need gnutls-bin; done
 	has gpgsm || need gpgsm
 	has gpg-agent || need gpg-agent
-	for p in certutil cmsutil pk12util; do has $p || need libnss3-tools; done
+	for p in certutil cmsutil crlutil pk12util; do has $p || need libnss3-tools; done
 	{ runs "$tree/usr/libexec/sendmail/sendmail" && [ -e "$tree/usr/share/sendmail/cf/m4/cf.m4" ]; } ||
 		mtas="$mtas sendmail-bin sendmail-cf libwrap0"
 	runs "$tree/usr/sbin/opendkim" || mtas="$mtas opendkim"

@@ -43,7 +43,7 @@ func newMachine(t *testing.T) machine {
 	if err := os.Mkdir(m.bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Fields("sh dirname getent grep ldd cat id mv rm chmod hostname unshare systemd-analyze systemd-sysusers systemd-tmpfiles strace shellcheck m4 openssl certtool gpgsm gpg-agent certutil cmsutil pk12util sed tr sort") {
+	for _, name := range strings.Fields("sh dirname getent grep ldd cat id mv rm chmod hostname unshare systemd-analyze systemd-sysusers systemd-tmpfiles strace shellcheck m4 openssl certtool ocsptool gpgsm gpg-agent certutil cmsutil crlutil pk12util sed tr sort") {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
