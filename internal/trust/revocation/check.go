@@ -50,7 +50,7 @@ type checker struct {
 	q      Question
 	ctx    context.Context
 	memory *memory
-	anchor *x5280.Certificate
+	path   []*x5280.Certificate // in question, up to the anchor
 	extra  []*x5280.Certificate
 	search *path.Search                    // made when first needed
 	named  map[string][]*x5280.Certificate // possible issuers of CRLs, by subject
@@ -71,15 +71,15 @@ type said struct {
 func newChecker(ctx context.Context, r path.Result, q Question) *checker {
 	k := &checker{
 		q: q, ctx: ctx, memory: &memory{}, named: map[string][]*x5280.Certificate{}, paths: map[*x5280.Certificate]path.Result{},
-		answers: map[string]said{}, Effort: q.Effort,
+		answers: map[string]said{}, Effort: q.Effort, path: r.Path,
 	}
 	if k.Effort == nil {
 		k.Effort = NewEffort()
 	}
-	k.anchor = r.Path[len(r.Path)-1]
-	k.extra = slices.Concat(r.Path[:len(r.Path)-1], q.Extra)
+	anchor := len(r.Path) - 1
+	k.extra = slices.Concat(r.Path[:anchor], q.Extra)
 	k.extra = k.extra[:min(len(k.extra), maxExtra)]
-	for _, c := range append([]*x5280.Certificate{k.anchor}, k.extra...) {
+	for _, c := range slices.Concat(r.Path[anchor:], k.extra) {
 		key := c.Subject.Key()
 		k.named[key] = append(k.named[key], c)
 	}

@@ -11,11 +11,13 @@ import (
 
 // Bounds on what one mail has done. The work is what checks of signatures cost (see
 // x509key.Cost). CRLs of the mail have their own, so that they cannot use up what the
-// others need.
+// others need; and so have signers that are none of the path's: anybody may have sent
+// their certificates, along with the mail or with what is fetched.
 const (
 	maxMailLists = 100     // CRLs of a mail that are looked at
 	maxMailBytes = 8 << 20 // of them
 	mailWork     = 50 * time.Millisecond
+	sideWork     = 100 * time.Millisecond
 	otherWork    = 100 * time.Millisecond
 	maxSigners   = 16 // certificates that are tried as the signer of a CRL
 	maxDepth     = 4  // issuers of CRLs whose certificates need CRLs, whose issuers...
@@ -33,7 +35,8 @@ type Effort struct {
 	others   map[string][]list // CRLs besides the configured ones, by issuer
 	more     bool              // there were more in the mail
 	mail     time.Duration     // work left for CRLs of the mail
-	work     time.Duration     // and for others
+	side     time.Duration     // for others by signers who are none of a path's CAs
+	work     time.Duration     // and by those
 	searches int               // left
 	compared int               // left, of maxCompared
 	fetched  map[string]error  // by URL, and by what a responder was asked
@@ -44,7 +47,7 @@ type Effort struct {
 // NewEffort is for a mail.
 func NewEffort() *Effort {
 	return &Effort{
-		others: map[string][]list{}, mail: mailWork, work: otherWork, searches: maxSearches, compared: maxCompared,
+		others: map[string][]list{}, mail: mailWork, side: sideWork, work: otherWork, searches: maxSearches, compared: maxCompared,
 		fetched: map[string]error{}, answered: map[string][]byte{}, came: map[*known]download{},
 	}
 }

@@ -55,8 +55,8 @@ func FuzzCheck(f *testing.F) {
 		if a.Status != Unknown || a.Reason == "" || len(a.Reason) > 4000 {
 			t.Errorf("%s %s", a.Status, a.Reason)
 		}
-		if k.mail < 0 || k.work < 0 || n.asks > 4*maxFetches {
-			t.Errorf("left %v and %v, %d asked", k.mail, k.work, n.asks)
+		if k.mail < 0 || k.side < 0 || k.work < 0 || n.asks > 4*maxFetches {
+			t.Errorf("left %v, %v and %v, %d asked", k.mail, k.side, k.work, n.asks)
 		}
 	})
 }

@@ -96,7 +96,7 @@ func (k *checker) responder(r *ocsp.Response, above []*x5280.Certificate) (*x528
 		if !r.SignedBy(c) {
 			continue
 		}
-		if err := spend(&k.work, x509key.Cost(x509key.Public(c.X509))); err != nil {
+		if err := spend(k.purse(c), x509key.Cost(x509key.Public(c.X509))); err != nil {
 			return nil, err
 		}
 		if err := path.Verify(r.Signed, c, k.q.AllowWeak); err != nil {

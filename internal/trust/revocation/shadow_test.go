@@ -2,7 +2,10 @@ package revocation
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
+	"math/big"
 	"testing"
 
 	"mailseal/internal/testpki/forge"
@@ -130,5 +133,33 @@ func TestManyPoints(t *testing.T) {
 		if q.Effort.compared != 0 {
 			t.Errorf("%d comparisons are left", q.Effort.compared)
 		}
+	}
+}
+
+// Keys that are dear to check, in an answer on the way of which anybody may write, or in
+// the mail, leave what it takes to check a CRL by the CA itself.
+func TestDearSigners(t *testing.T) {
+	for _, bits := range []uint{44680, 44690} { // all of otherWork but for what an Ed25519 key costs
+		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		spki, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 1<<16 + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dear := func(subject, key string) *forge.Issued {
+			return forge.Certificate{Subject: forge.Name(subject), KeyOf: key, SPKI: spki, Extensions: forge.CA}.Sign(nil)
+		}
+		answered := asks(func(w *world) []byte {
+			by := dear("Responder", "Responder")
+			return forge.Response{Of: w.issuer, Serial: seven, With: []*forge.Issued{by}}.Sign(by)
+		}).has(forge.CRL{Entries: lost})
+		// A CRL by a key of the CA that nobody knows is tried with whoever bears its name.
+		mailed := newWorld().sign()
+		mailed.others = []*forge.Issued{dear("CA", "another key")}
+		mailed.local = [][]byte{forge.CRL{}.Sign(forge.Certificate{Subject: forge.Name("CA"), KeyOf: "another key"}.Sign(nil))}
+		mailed.has(forge.CRL{Entries: lost})
+		judge(t, []ruling{
+			{"a responder", answered, Revoked, "keyCompromise"},
+			{"who bears the CA's name", mailed, Revoked, "keyCompromise"},
+		})
 	}
 }

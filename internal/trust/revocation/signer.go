@@ -95,7 +95,7 @@ func (k *checker) signed(l list, c *x5280.Certificate) error {
 	if l.isSignedBy(c.SubjectPublicKey) {
 		return nil
 	}
-	left, cost := &k.work, x509key.Cost(x509key.Public(c.X509))
+	left, cost := k.purse(c), x509key.Cost(x509key.Public(c.X509))
 	if l.origin == mailed {
 		left, cost = &k.mail, cost+time.Duration(len(l.Content))*time.Nanosecond
 	}
@@ -117,12 +117,20 @@ func (k *checker) signed(l list, c *x5280.Certificate) error {
 	return nil
 }
 
+// purse is what pays for checking a signature by the key of a certificate.
+func (k *checker) purse(by *x5280.Certificate) *time.Duration {
+	if slices.ContainsFunc(k.path[1:], by.Equal) {
+		return &k.work
+	}
+	return &k.side
+}
+
 // issuer is whether a certificate leads to the anchor as one that signs CRLs, and is
 // not revoked. Who is above the certificate in question is asked for elsewhere.
 func (k *checker) issuer(c *x5280.Certificate, above []*x5280.Certificate) (Status, string) {
 	if k.search == nil {
 		// The anchor must be that of the certificate in question (section 6.3.3 (f)).
-		k.search = path.NewStore([]*x5280.Certificate{k.anchor}).Among(k.extra, path.Options{At: k.q.At, Use: path.SignCRL, AllowWeak: k.q.AllowWeak})
+		k.search = path.NewStore(k.path[len(k.path)-1:]).Among(k.extra, path.Options{At: k.q.At, Use: path.SignCRL, AllowWeak: k.q.AllowWeak})
 	}
 	r, ok := k.paths[c]
 	if !ok {
