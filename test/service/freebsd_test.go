@@ -333,7 +333,7 @@ func TestRcCrash(t *testing.T) {
 // and a port need.
 func TestRcScript(t *testing.T) {
 	script := source(t, "rc.d/mailseal_milter")
-	files := []string{script}
+	files := []string{script, source(t, "rc.d/mailseal_certmgr"), source(t, "rc.d/mailseal_web")}
 	for _, name := range []string{"limits", "su", "pwait"} {
 		files = append(files, source(t, "test/service/testdata/freebsd/bin/"+name))
 	}

@@ -266,7 +266,7 @@ func TestSystemCalls(t *testing.T) {
 	if os.Getenv("MAILSEAL_TEST_RACE") != "" {
 		t.Skip("the race detector has system calls of its own")
 	}
-	allowed := filter(t, analyze)
+	allowed := filter(t, analyze, "mailseal-milter.service")
 	if allowed["mount"] || allowed["bpf"] || allowed["setuid"] || !allowed["read"] {
 		t.Fatal("the filter is not read as systemd reads it")
 	}
@@ -348,9 +348,9 @@ func calls(t *testing.T, file string) (names []string) {
 	return names
 }
 
-// filter is the set of system calls that the unit allows: of its settings the
+// filter is the set of system calls that a unit allows: of its settings the
 // first makes a list, those with ~ take from it (systemd.exec(5)).
-func filter(t *testing.T, analyze string) map[string]bool {
+func filter(t *testing.T, analyze, unit string) map[string]bool {
 	t.Helper()
 	out, err := exec.Command(analyze, "--no-pager", "syscall-filter").Output()
 	ok(t, err)
@@ -384,7 +384,7 @@ func filter(t *testing.T, analyze string) map[string]bool {
 	for _, name := range expand("@default") {
 		allowed[name] = true
 	}
-	for _, value := range setting(t, "mailseal-milter.service", "SystemCallFilter") {
+	for _, value := range setting(t, unit, "SystemCallFilter") {
 		value, without := strings.CutPrefix(value, "~")
 		for _, word := range strings.Fields(value) {
 			for _, name := range expand(word) {
