@@ -46,5 +46,11 @@ divert(-1)dnl
 dnl sendmail rewrites the header fields of body parts at delivery, also within
 dnl multipart/signed, if they are longer than this allows or are no proper
 dnl fields; that breaks the signature of a few oddly made mails. 0/0: it does not.
+dnl
+dnl Notices of what could not be delivered quote header fields alone
+dnl (nobodyreturn). mailseal opens encrypted mail for those whom it is for;
+dnl whoever has captured one can send it again, so that it bounces, and would get
+dnl the content with the notice. What confPRIVACY_FLAGS is before this line stays.
 divert(0)dnl
 define(`confMAX_MIME_HEADER_LENGTH', `0/0')dnl
+define(`confPRIVACY_FLAGS', ifdef(`confPRIVACY_FLAGS', `defn(`confPRIVACY_FLAGS')', ``authwarnings'')`,nobodyreturn')dnl
