@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mailseal/certmgr/ca"
 	"mailseal/internal/testpki"
 	"mailseal/smime/cms"
 )
@@ -335,6 +336,18 @@ func TestVerifyReport(t *testing.T) {
 	if !r.Good || !r.Trusted || r.Basis != "ca" || r.Revocation != "unknown" || len(r.Chain) != 2 || r.Chain[0].Revocation == nil || !r.Chain[1].Anchor ||
 		len(r.Failures) != 1 || r.Failures[0].Rule != "address" || report.Smime != "policy" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Who sees none for mail that may be signed inside reads why.
+func TestVerifyEncrypted(t *testing.T) {
+	to := testpki.Write(t, "to.pem", testpki.CertPEM(testpki.New(t).User("bob@partner.example", ca.P256).Certificate))
+	mail, stderr, status := call("From: eve@evil.example\n\nhello\n", "encrypt", "-to", to, "-cipher", "aes256-cbc")
+	if status != exOK {
+		t.Fatal(stderr)
+	}
+	if status, out := verifyMail(t, []byte(mail)); status != verifyOther || !strings.Contains(out, "smime=none\nenveloped: whether there is a signature inside") {
+		t.Errorf("status %d: %s", status, out)
 	}
 }
 

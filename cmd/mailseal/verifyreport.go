@@ -227,6 +227,8 @@ func (v *verification) write(env Env, asJSON bool) error {
 	fmt.Fprintln(&b, v.result.Field(v.authservID))
 	if v.report.Err != nil {
 		fmt.Fprintf(&b, "%v: %q\n", v.report.Kind, v.report.Err)
+	} else if why, ok := unjudged[v.report.Kind]; ok {
+		fmt.Fprintf(&b, "%v: %s\n", v.report.Kind, why)
 	}
 	for i, s := range signers(v.report.Signers, v.result.Signers) {
 		s.write(&b, i+1)
@@ -242,6 +244,17 @@ func (v *verification) write(env Env, asJSON bool) error {
 	}
 	return nil
 }
+
+// unjudged says why there is no more to be said of mail that is neither plain nor
+// signed.
+var unjudged = map[smime.Kind]string{
+	smime.Enveloped: closedToUs, smime.AuthEnveloped: closedToUs,
+	smime.Compressed: "whether there is a signature inside is not looked at",
+	smime.CertsOnly:  "certificates alone, which nobody signed",
+	smime.OpenPGP:    "of OpenPGP nothing is judged",
+}
+
+const closedToUs = "whether there is a signature inside shows when it is decrypted"
 
 // write writes lines for people. What strangers wrote is in quotes.
 func (r signerReport) write(w io.Writer, number int) {
