@@ -60,16 +60,16 @@ func (w *website) start(env Env, who string) (err error) {
 	if err != nil {
 		return err
 	}
+	if account.name == "" && os.Geteuid() == 0 {
+		return failf(exUsage, "it needs no rights of root's; start it as another user, or with -u mailseal-web")
+	}
 	if w.conf, err = loadConfig(w.name); err != nil {
 		return err
 	}
 	if err := w.listen(); err != nil {
 		return err
 	}
-	if err = account.become(); err == nil && os.Geteuid() == 0 {
-		err = failf(exUsage, "it needs no rights of root's; start it as another user, or with -u mailseal-web")
-	}
-	if err == nil {
+	if err = account.become(); err == nil {
 		if err = w.openLog(w.conf.Log, env); err != nil {
 			err = fail(exUnavailable, w.conf.At("log.target", err))
 		}
