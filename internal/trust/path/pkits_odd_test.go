@@ -158,7 +158,8 @@ func shelf(t testing.TB, dir string) (all []*x5280.Certificate, named map[string
 	return all, named
 }
 
-// All 404 certificates lie about when each path is looked for.
+// All 404 certificates lie about when each path is looked for. The even-numbered tests
+// are mails: package revocation has them, paths and all.
 func TestPKITSOthers(t *testing.T) {
 	dir := pkits(t)
 	store := pkitsStore(t, dir)
