@@ -1,0 +1,216 @@
+package install
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mailseal/internal/durable"
+)
+
+// ErrUnsound: the files that were there before are no better than the new ones.
+var ErrUnsound = errors.New("the files before were themselves wrong")
+
+// Installed is what can be taken back.
+type Installed struct {
+	journal *Journal
+	target  Target
+	before  State
+	sums    map[string]string // before
+	roles   []Role
+	now     time.Time
+	// Kept is the folder with copies of what was not ours, "" for none.
+	Kept string
+}
+
+// Install puts contents into a target's files, and its hash links right. Where
+// it returns an error nothing was changed, or Repair has the rest to do.
+func (j *Journal) Install(t Target, c Contents, s State, now time.Time) (*Installed, error) {
+	done := &Installed{journal: j, target: t, before: s, now: now}
+	err := j.repaired(t.Name, func() error {
+		if err := t.check(c, s, now); err != nil {
+			return err
+		}
+		var err error
+		if done.sums, err = j.sums(t.Name); err != nil {
+			return err
+		}
+		if done.Kept, err = j.keep(t, c, s, done.sums, now); err != nil {
+			return err
+		}
+		if err := t.makeDir(); err != nil {
+			return err
+		}
+		return j.place(t, c, func(r Role) string { return fingerprint(c[r]) })
+	})
+	if err != nil {
+		return nil, fmt.Errorf("install %s: %w", t.Name, err)
+	}
+	for _, r := range roles {
+		if _, ok := c[r]; ok {
+			done.roles = append(done.roles, r)
+		}
+	}
+	return done, nil
+}
+
+// RollBack puts the files back that were there before. The error is ErrUnsound
+// where a server could not have worked with them; then the new ones stay. What was
+// missing before is not removed.
+func (i *Installed) RollBack() error {
+	paths := []string{i.target.Files[Key].Path, i.target.Files[Certificate].Path}
+	for _, f := range i.target.Plan(i.before, i.now).Findings {
+		if slices.Contains(paths, f.Path) && slices.Contains([]Fault{Missing, Broken, Unpaired, Expired, NotYet, Revoked}, f.Fault) {
+			return fmt.Errorf("roll %s back: %w: %s %s", i.target.Name, ErrUnsound, f.Path, f.Text)
+		}
+	}
+	c := Contents{}
+	for _, r := range i.roles {
+		if f := i.before.Files[r]; f.Exists && f.Err == "" {
+			c[r] = f.Content
+		}
+	}
+	err := i.journal.repaired(i.target.Name, func() error {
+		return i.journal.place(i.target, c, func(r Role) string {
+			if sum := fingerprint(c[r]); i.sums[i.target.Files[r].Path] == sum {
+				return sum
+			}
+			return "" // somebody else's, as before
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("roll %s back: %w", i.target.Name, err)
+	}
+	return nil
+}
+
+// check judges the files as they would be, by the rules of Plan.
+func (t Target) check(c Contents, s State, now time.Time) error {
+	after := State{Files: map[Role]Found{}}
+	written := map[string]bool{}
+	for r, f := range t.Files {
+		after.Files[r] = s.Files[r]
+		if content, ok := c[r]; ok {
+			after.Files[r] = Found{Exists: true, Content: content, Mode: f.Mode, UID: f.UID, GID: f.GID}
+			written[f.Path] = true
+		}
+	}
+	if written[t.Files[Key].Path] || written[t.Files[Certificate].Path] { // judged together
+		written[t.Files[Key].Path], written[t.Files[Certificate].Path] = true, true
+	}
+	if block, _ := pem.Decode(c[CRL]); block != nil {
+		t.CRL = block.Bytes
+	}
+	t.Dir = ""
+	for _, f := range t.Plan(after, now).Findings {
+		if written[f.Path] && f.Fault != Owner && f.Fault != Mode {
+			return fmt.Errorf("what was to be written to %s %s", f.Path, f.Text)
+		}
+	}
+	return nil
+}
+
+// keep copies files that are replaced, and that are not ours.
+func (j *Journal) keep(t Target, c Contents, s State, ours map[string]string, now time.Time) (string, error) {
+	folder := filepath.Join(j.dir, "replaced", now.UTC().Format("20060102T150405.000Z")+"-"+t.Name)
+	kept := ""
+	for _, r := range roles {
+		content, written := c[r]
+		old := s.Files[r]
+		path := t.Files[r].Path
+		if written && old.Err != "" {
+			return "", fmt.Errorf("%s cannot be read (%s), and so no copy kept of it; move it away", path, old.Err)
+		}
+		if !written || len(old.Content) == 0 || bytes.Equal(old.Content, content) || ours[path] == fingerprint(old.Content) {
+			continue
+		}
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return "", err
+		}
+		if err := durable.WriteFile(filepath.Join(folder, filepath.Base(path)), old.Content, 0o600); err != nil {
+			return "", err
+		}
+		kept = folder
+	}
+	if kept == "" {
+		return "", nil
+	}
+	return kept, errors.Join(durable.SyncDir(filepath.Dir(folder)), durable.SyncDir(j.dir))
+}
+
+// makeDir makes the folder of a target, or closes it to others than its owner.
+func (t Target) makeDir() error {
+	if t.Dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
+		return err
+	}
+	s := inspectFile(t.Dir)
+	if owner := t.Files[Key].UID; s.UID != 0 && s.UID != owner {
+		if err := os.Chown(t.Dir, owner, -1); err != nil {
+			return err
+		}
+	}
+	if s.Mode.Perm()&0o022 != 0 {
+		return os.Chmod(t.Dir, s.Mode.Perm()&^0o022)
+	}
+	return nil
+}
+
+// place writes all contents beside their places and then renames them. sum tells
+// which are ours.
+func (j *Journal) place(t Target, c Contents, sum func(Role) string) error {
+	e := entry{Dir: t.Dir, Bundles: t.links().Bundles}
+	for _, r := range t.roles() {
+		if _, ok := c[r]; ok {
+			path := t.Files[r].Path
+			e.Files = append(e.Files, moved{New: filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".mailseal"), Path: path, Sum: sum(r)})
+		}
+	}
+	if err := j.begin(t.Name, e); err != nil {
+		return err
+	}
+	i := 0
+	for _, r := range t.roles() {
+		if content, ok := c[r]; ok {
+			if err := write(e.Files[i].New, content, t.Files[r]); err != nil {
+				return errors.Join(err, j.abandon(t.Name, e))
+			}
+			i++
+		}
+	}
+	e.Ready = true
+	if err := j.begin(t.Name, e); err != nil {
+		return errors.Join(err, j.abandon(t.Name, e))
+	}
+	return j.complete(t.Name, e)
+}
+
+// write makes a file complete and durable, closed to others until it has its
+// owner and mode.
+func write(path string, content []byte, f File) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = file.Write(content); err == nil {
+		err = file.Chown(f.UID, f.GID)
+	}
+	if err == nil {
+		err = file.Chmod(f.Mode)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}

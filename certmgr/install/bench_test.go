@@ -1,0 +1,163 @@
+package install
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"mailseal/certmgr/ca"
+	"mailseal/internal/pki"
+	"mailseal/internal/testpki"
+)
+
+var hosts = []string{"mx.example.jp", "mail.example.jp"}
+
+// source issues from the CA of a test.
+type source struct{ *testpki.PKI }
+
+func (s source) Certificate(_ context.Context, hosts []string) (pki.Identity, error) {
+	return s.Issue(ca.Request{Profile: ca.Host, Hosts: hosts, Key: ca.P256}), nil
+}
+
+func (s source) CRL(context.Context) ([]byte, error) {
+	list, err := s.CA().IssueCRL(ca.CRLOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return list.DER, nil
+}
+
+// gone is a source that does not answer.
+type gone struct{}
+
+var errGone = errors.New("connection refused")
+
+func (gone) Certificate(context.Context, []string) (pki.Identity, error) {
+	return pki.Identity{}, errGone
+}
+func (gone) CRL(context.Context) ([]byte, error) { return nil, errGone }
+
+// A bench is a target with its CA and journal.
+type bench struct {
+	t       *testing.T
+	pki     *testpki.PKI
+	target  Target
+	journal *Journal
+	now     time.Time
+}
+
+// newBench has a sendmail whose folder is not there yet.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	return benchOf(t, testpki.New(t))
+}
+
+func benchOf(t *testing.T, p *testpki.PKI) *bench {
+	t.Helper()
+	crl, err := source{p}.CRL(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certs := filepath.Join(dir, "certs")
+	files := Sendmail(certs)
+	for r, f := range files { // tests need not be root's
+		f.UID, f.GID = os.Getuid(), os.Getgid()
+		files[r] = f
+	}
+	return &bench{t: t, pki: p, now: time.Now(), journal: NewJournal(filepath.Join(dir, "state")),
+		target: Target{Name: "sendmail", Hosts: hosts, Files: files, Dir: certs, Authority: p.CA().Chain(), CRL: crl}}
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.target.Dir, name) }
+
+func (b *bench) plan() (Plan, State) {
+	b.t.Helper()
+	s, err := Inspect(b.target)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s.Open = nil // /tmp is
+	return b.target.Plan(s, b.now), s
+}
+
+// install does what the plan says and returns what can be taken back.
+func (b *bench) install(p Plan, s State) *Installed {
+	b.t.Helper()
+	c, err := b.target.Obtain(b.t.Context(), p, s, source{b.pki})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if block, _ := pem.Decode(c[CRL]); block != nil {
+		b.target.CRL = block.Bytes
+	}
+	done, err := b.journal.Install(b.target, c, s, b.now)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return done
+}
+
+// right installs what is missing, and wants nothing to be left to do.
+func (b *bench) right() *Installed {
+	b.t.Helper()
+	p, s := b.plan()
+	done := b.install(p, s)
+	b.wantRight()
+	return done
+}
+
+func (b *bench) wantRight() {
+	b.t.Helper()
+	if p, _ := b.plan(); !p.Done() || len(p.Findings) > 0 {
+		b.t.Errorf("it is still to be done: %v %v", p.Findings, p.Steps)
+	}
+	names, err := filepath.Glob(b.path(".*"))
+	left, err2 := filepath.Glob(filepath.Join(b.journal.dir, "install", "*.journal"))
+	if err != nil || err2 != nil || len(names)+len(left) > 0 {
+		b.t.Errorf("left: %v %v", names, left)
+	}
+}
+
+func (b *bench) do(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) write(name string, content []byte, mode fs.FileMode) {
+	b.t.Helper()
+	b.do(os.WriteFile(b.path(name), content, mode))
+}
+
+func (b *bench) read(name string) []byte {
+	b.t.Helper()
+	content, err := os.ReadFile(b.path(name))
+	b.do(err)
+	return content
+}
+
+// host writes another key and certificate, as somebody would by hand.
+func (b *bench) host(id pki.Identity) {
+	b.t.Helper()
+	key, err := ca.EncodeKey(id.Key, nil)
+	b.do(err)
+	b.write("host.key", key, 0o600)
+	b.write("host.cert", ca.EncodeCertificates(id.Certificate), 0o644)
+}
+
+func (b *bench) link() string {
+	b.t.Helper()
+	names, err := filepath.Glob(b.path("????????.0"))
+	b.do(err)
+	if len(names) != 1 {
+		b.t.Fatalf("links %v; want one", names)
+	}
+	return names[0]
+}

@@ -1,0 +1,196 @@
+package install
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+// A Fault is a kind of what can be wrong.
+type Fault string
+
+// The faults.
+const (
+	Missing   Fault = "missing"
+	Broken    Fault = "broken"   // truncated, no PEM, not readable
+	Unpaired  Fault = "unpaired" // key and certificate
+	Expired   Fault = "expired"
+	NotYet    Fault = "not-yet-valid"
+	Expiring  Fault = "expiring"
+	Names     Fault = "names"     // a configured name is not covered
+	Purpose   Fault = "purpose"   // not for servers and clients
+	Issuer    Fault = "issuer"    // not signed by the present CA
+	Chain     Fault = "chain"     // a certificate between it and the root is missing
+	Revoked   Fault = "revoked"   //
+	NotCA     Fault = "not-ca"    // the file does not have the present CA
+	Outdated  Fault = "outdated"  // the CA has a newer list
+	Changed   Fault = "changed"   // other than the configuration says
+	KeyBeside Fault = "key-other" // more than the key is in the key's file
+	Owner     Fault = "owner"
+	Mode      Fault = "mode"
+	Links     Fault = "links"
+)
+
+// A Finding is one thing that is wrong.
+type Finding struct {
+	Fault Fault  `json:"fault"`
+	Path  string `json:"path"`
+	Text  string `json:"text"`
+}
+
+// A Plan is what is wrong with a target and what is to be done about it.
+type Plan struct {
+	Target   string    `json:"target"`
+	Findings []Finding `json:"findings"`
+	// Issue: a new key and certificate are needed. NewCRL: the CA's present
+	// list is itself near its end, and it has to make a new one.
+	Issue  bool `json:"issue"`
+	NewCRL bool `json:"new_crl"`
+	// Write are the roles whose files are written, in that order.
+	Write []Role `json:"write"`
+	// MakeDir: the folder is missing, or its owner or mode is wrong.
+	MakeDir bool `json:"make_dir"`
+	// Links: hash links are made or removed, after what is written.
+	Links bool `json:"links"`
+	// Reload: the server reads what is changed only when it is told.
+	Reload bool `json:"reload"`
+	// Steps say all this in words, in order.
+	Steps []string `json:"steps"`
+	// Notes are what somebody else has to put right.
+	Notes []string `json:"notes,omitempty"`
+	// Due is when the certificate or the list is next to be renewed, of those
+	// that need not be now.
+	Due time.Time `json:"due,omitzero"`
+}
+
+// Done reports whether nothing is to be done.
+func (p Plan) Done() bool { return len(p.Steps) == 0 }
+
+// Print writes a plan for people.
+func (p Plan) Print(w io.Writer) error {
+	text := ""
+	for _, f := range p.Findings {
+		text += fmt.Sprintf("%s: %s: %s\n", p.Target, f.Path, f.Text)
+	}
+	for i, s := range p.Steps {
+		text += fmt.Sprintf("%s: step %d: %s\n", p.Target, i+1, s)
+	}
+	for _, n := range p.Notes {
+		text += fmt.Sprintf("%s: note: %s\n", p.Target, n)
+	}
+	if p.Done() {
+		text += fmt.Sprintf("%s: nothing to do until %s\n", p.Target, p.Due.UTC().Format(time.RFC3339))
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// JSON writes a plan for programs.
+func (p Plan) JSON(w io.Writer) error { return json.NewEncoder(w).Encode(p) }
+
+// Plan compares a state with what shall be.
+func (t Target) Plan(s State, now time.Time) Plan {
+	j := judge{target: t, state: s, now: now, write: map[Role]bool{}}
+	j.pair()
+	j.authority()
+	j.list()
+	j.group()
+	for _, r := range t.roles() {
+		j.access(r)
+	}
+	p := Plan{Target: t.Name, Findings: j.findings, Issue: j.issue, NewCRL: j.newCRL, Due: j.due}
+	if t.Dir != "" {
+		p.MakeDir = j.folder()
+		j.links()
+		p.Findings, p.Links = j.findings, j.relink
+	}
+	for _, dir := range s.Open {
+		if dir != t.Dir {
+			p.Notes = append(p.Notes, fmt.Sprintf("%s is writable by group or others: sendmail refuses what is below it; chmod go-w %s", dir, dir))
+		}
+	}
+	p.Notes = append(p.Notes, s.Links.Notes...)
+	for _, r := range t.roles() {
+		if j.write[r] {
+			p.Write = append(p.Write, r)
+		}
+	}
+	// Sendmail and others look hash links up at every connection.
+	p.Reload = len(p.Write) > 0 || p.MakeDir
+	p.Steps = t.steps(p, s)
+	return p
+}
+
+func (t Target) steps(p Plan, s State) []string {
+	var steps []string
+	add := func(format string, a ...any) { steps = append(steps, fmt.Sprintf(format, a...)) }
+	if p.Issue {
+		add("issue a certificate for %v with a new key", t.Hosts)
+	}
+	if p.NewCRL {
+		add("have the CA make a new list of what is revoked")
+	}
+	if p.MakeDir {
+		add("make the folder %s root's, mode 0755", t.Dir)
+	}
+	for _, r := range p.Write {
+		f := t.Files[r]
+		verb := "write"
+		if s.Files[r].Exists {
+			verb = "replace"
+		}
+		add("%s %s (%s), owner %d:%d, mode %04o", verb, f.Path, r, f.UID, f.GID, f.Mode)
+	}
+	for _, c := range s.Links.Changes {
+		add("%s", c)
+	}
+	if p.Links && (slices.Contains(p.Write, CA) || slices.Contains(p.Write, CRL)) {
+		add("make the hash links of what was written in %s", t.Dir)
+	}
+	if p.Reload {
+		add("reload the server")
+	}
+	return steps
+}
+
+// folder judges the folder of hash links.
+func (j *judge) folder() bool {
+	s, dir := j.state.Dir, j.target.Dir
+	switch {
+	case !s.Exists:
+		j.find(Missing, dir, "the folder is missing")
+	case s.UID != 0 && s.UID != j.target.Files[Key].UID:
+		j.find(Owner, dir, "the folder belongs to user %d", s.UID)
+	case s.Mode.Perm()&0o022 != 0:
+		j.find(Mode, dir, "the folder is writable by group or others (%04o): sendmail reads no file in it", s.Mode.Perm())
+	default:
+		return false
+	}
+	return true
+}
+
+func (j *judge) links() {
+	j.relink = j.write[CA] || j.write[CRL] || len(j.state.Links.Changes) > 0
+	for _, c := range j.state.Links.Changes {
+		j.find(Links, j.target.Dir, "hash links: %s", c)
+	}
+}
+
+// access judges owner and mode of a file that is otherwise right.
+func (j *judge) access(r Role) {
+	want, got := j.target.Files[r], j.state.Files[r]
+	if !got.Exists || got.Err != "" {
+		return
+	}
+	if got.UID != want.UID || got.GID != want.GID {
+		j.find(Owner, want.Path, "belongs to %d:%d; want %d:%d", got.UID, got.GID, want.UID, want.GID)
+		j.write[r] = true
+	}
+	if got.Mode&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != want.Mode {
+		j.find(Mode, want.Path, "has mode %04o; want %04o", got.Mode.Perm(), want.Mode)
+		j.write[r] = true
+	}
+}
