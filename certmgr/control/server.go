@@ -139,6 +139,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.tell(w, http.StatusBadRequest, nil, fmt.Errorf("read the request: %w", err))
 		return
 	}
+	// The time for the request is over, or who waits for an answer would be cut
+	// off by it. A recorder of tests has none.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	answer, err := o.run(c, body)
 	if err != nil {
 		s.fail(w, c, name, err)
