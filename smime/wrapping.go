@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strings"
 
 	"mailseal/internal/message"
 	"mailseal/internal/spool"
@@ -40,12 +39,9 @@ func relabel(h message.Header, fields []message.Field) []message.Edit {
 		}
 		return n
 	}
-	seen := map[string]int{}
-	for _, f := range h {
+	for f, drop := range h.Drops() {
 		if entity.IsContent(f.Name()) && count(f.Name()) != 1 {
-			name := strings.ToLower(f.Name())
-			seen[name]++
-			es = append(es, message.DropField{Name: f.Name(), Occurrence: seen[name]})
+			es = append(es, drop)
 		}
 	}
 	for _, f := range fields {

@@ -106,12 +106,9 @@ func (g *Gateway) allowed(edits []message.Edit) (kept []message.Edit) {
 
 // dropOwn takes away what came in fields in which only we speak.
 func dropOwn(h message.Header) (edits []message.Edit) {
-	seen := map[string]int{}
-	for _, f := range h {
-		name := strings.ToLower(f.Name())
-		seen[name]++
-		if f.Name() != "" && isOwn(f) {
-			edits = append(edits, message.DropField{Name: f.Name(), Occurrence: seen[name]})
+	for f, drop := range h.Drops() {
+		if isOwn(f) {
+			edits = append(edits, drop)
 		}
 	}
 	return edits
@@ -158,16 +155,11 @@ type veil struct {
 	drop  message.DropField
 }
 
+// hidden finds them for fields of that name.
 func hidden(h message.Header, name string) (found []veil) {
-	seen := map[string]int{}
-	for _, f := range h {
-		key := strings.ToLower(f.Name())
-		seen[key]++
-		if f.Name() == "" {
-			continue
-		}
+	for f, drop := range h.Drops() {
 		for _, v := range f.Hidden(name) {
-			found = append(found, veil{v, message.DropField{Name: f.Name(), Occurrence: seen[key]}})
+			found = append(found, veil{v, drop})
 		}
 	}
 	return found

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"iter"
 	"strings"
 )
 
@@ -126,6 +127,19 @@ func (h Header) All(name string) []Field {
 		}
 	}
 	return fs
+}
+
+// Drops yields each field that has a name, with the edit that drops it.
+func (h Header) Drops() iter.Seq2[Field, DropField] {
+	return func(yield func(Field, DropField) bool) {
+		seen := make(map[string]int)
+		for _, f := range h {
+			name := strings.ToLower(f.Name())
+			if seen[name]++; name != "" && !yield(f, DropField{Name: f.Name(), Occurrence: seen[name]}) {
+				return
+			}
+		}
+	}
 }
 
 // parseHeader takes the lines of a header, without the empty line behind it,

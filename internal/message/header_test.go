@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,4 +47,23 @@ func TestHeader(t *testing.T) {
 	if d := cmp.Diff([]string{"1", "2", "3"}, got); d != "" {
 		t.Errorf("All (-want +got):\n%s", d)
 	}
+}
+
+// Drops names each field as edits do: without case, counted from 1, from the top.
+func TestDrops(t *testing.T) {
+	h := Header{ParseField("X-One: a"), ParseField("no field"), ParseField("x-one: b"), ParseField("Two: c"), ParseField("X-ONE: d")}
+	for f, drop := range h.Drops() {
+		m := &Message{Header: h, Newline: "\n", Body: Bytes(nil)}
+		got, err := m.Apply([]Edit{drop})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Header) != len(h)-1 || slices.Contains(got.Header, f) {
+			t.Errorf("%+v for %q leaves %v", drop, f.Raw(), got.Header)
+		}
+		if f.Is("Two") {
+			return
+		}
+	}
+	t.Error("not all were told")
 }
