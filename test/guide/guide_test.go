@@ -27,7 +27,7 @@ const (
 	binaryVariable = "MAILSEAL_GUIDE_BINARY" // the product
 )
 
-var mailHosts = []mailHost{postfixHost, sendmailHost}
+var mailHosts = []mailHost{postfixHost, sendmailHost, caHost}
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(guideVariable)

@@ -120,3 +120,55 @@ grep -e '^O InputMailFilters=mailseal, opendkim' /tmp/beside/sendmail.cf
 /usr/sbin/sendmail -C /tmp/beside/sendmail.cf -bv bob 2>&1 | tee /tmp/beside/out | grep deliverable
 ! grep -i -e error -e warning /tmp/beside/out
 `}
+
+// The CA's host is a host with sendmail, and one on which somebody has worked
+// with openssl ca before.
+var caHost = mailHost{guide: "ca.md", tools: mtarig.Tools.Sendmail, setup: sendmailHost.setup + `
+install -d /etc/mail/old /etc/mail/old/newcerts
+cd /etc/mail/old
+cat > openssl.cnf <<'E'
+[ ca ]
+default_ca = CA_default
+[ CA_default ]
+dir = /etc/mail/old
+database = $dir/index.txt
+serial = $dir/serial
+new_certs_dir = $dir/newcerts
+certificate = $dir/cacert.pem
+private_key = $dir/cakey.pem
+default_days = 365
+default_md = sha256
+policy = policy_anything
+[ policy_anything ]
+commonName = supplied
+E
+umask 077
+echo 'some passphrase' > /root/old.pass
+openssl req -x509 -newkey rsa:2048 -passout file:/root/old.pass -keyout cakey.pem -out cacert.pem -days 3650 -subj '/C=JP/O=Example/CN=Old CA'
+echo 01 > serial
+: > index.txt
+openssl req -newkey rsa:2048 -nodes -keyout pop.key -out pop.csr -subj /CN=pop.example.jp
+openssl ca -config openssl.cnf -batch -notext -passin file:/root/old.pass -in pop.csr -out pop.crt
+`, after: `
+# What the guide says of a CRL that has ended: nobody is believed any more, and
+# the next CRL mends it without a restart.
+ask() {
+	n=0
+	until
+		openssl s_client -connect mx.example.jp:25 -starttls smtp -cert /etc/mail/certs/mx.crt -key /etc/mail/certs/mx.key < /dev/null > /dev/null 2>&1
+		grep STARTTLS=server /var/log/mail.log | tail -n 1 | grep "verify=$1"
+	do
+		n=$((n + 1))
+		[ $n -lt 20 ]
+		sleep 0.1
+	done
+}
+ask OK
+openssl ca -config /etc/mail/CA/openssl.cnf -passin file:/etc/mailseal/ca.pass -gencrl -crlsec 1 -out /etc/mail/CA/crl.pem
+ask FAIL
+mailseal ca crl
+ask OK
+# cron's line runs as it stands.
+sh -e -c "$(cut -d' ' -f7- /etc/cron.d/mailseal-crl)"
+mailseal ca list -dir /root/root-ca -profile sub-ca | grep 'Example Issuing CA'
+`}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	"mailseal/internal/mtarig"
 )
@@ -27,6 +28,10 @@ func standIns() map[string]standIn {
 		"restart": {
 			why: "there is no systemd; sendmail starts itself anew on HUP, and the program that waits for it is ours",
 			do:  restartSendmail,
+		},
+		"postfix": {
+			why: "the host of this guide runs sendmail; Postfix reads the lines, and nothing reloads",
+			do:  setPostfix,
 		},
 		"freebsd": {
 			why: "this is Linux; what rc.d/mailseal_milter does is tested by itself",
@@ -60,6 +65,16 @@ while [ $(head -1 /run/sendmail/mta/sendmail.pid) = $pid ] || ! grep -q ':0019 .
 	[ $n -lt 600 ]
 	sleep 0.1
 done`)
+}
+
+// setPostfix does what a guide does to Postfix but for the reload, on a Postfix
+// that does not run, and looks at the file that it would take.
+func setPostfix(r *runner, b block) (string, error) {
+	return r.shell("cp -n /usr/share/postfix/main.cf.debian /etc/postfix/main.cf\n" +
+		strings.ReplaceAll(b.text, "postfix reload\n", "") + `
+file=$(postconf -xh smtp_tls_chain_files)
+[ "$(openssl x509 -in $file -noout -pubkey)" = "$(openssl pkey -in $file -pubout)" ]
+`)
 }
 
 func loggedIn(*runner, block) (string, error) {
