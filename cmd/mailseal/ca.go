@@ -24,7 +24,7 @@ type caFlags struct {
 }
 
 func (f *caFlags) define(fs *flag.FlagSet) {
-	fs.StringVar(&f.dir, "dir", "", "the CA's folder: `DIR` (default ca.dir of the configuration)")
+	fs.StringVar(&f.dir, "dir", "", "work in the CA's folder: `DIR` (default: ask certmgr, or where none runs work in ca.dir)")
 	fs.StringVar(&f.config, "config", defaultConfig(), "configuration `FILE`")
 }
 

@@ -84,14 +84,14 @@ func (m *certmgr) load() (*config.Config, error) {
 	return c, nil
 }
 
-// open opens the CA. What others could read or exchange is refused.
+// open opens the CA. What others could read or change is refused.
 func (m *certmgr) open(env Env, c *config.Config) (*ca.CA, error) {
 	key := filepath.Join(c.CA.Dir, "private", "cakey.pem")
 	for _, f := range []struct{ key, path string }{{"ca.dir", c.CA.Dir}, {"ca.dir", key}, {"ca.passphrase_file", c.CA.PassphraseFile}} {
 		if f.path == "" {
 			continue
 		}
-		err := guarded(f.path)
+		err := ours(f.path)
 		if err == nil && f.path != c.CA.Dir {
 			err = pki.CheckKeyMode(f.path)
 		}

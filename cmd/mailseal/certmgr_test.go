@@ -195,9 +195,9 @@ func TestCertmgrConfig(t *testing.T) {
 		{`dir = "CA"`, `dir = "absent"`, exConfig, "make a CA with mailseal ca init"},
 		{`web_user = ""`, `web_user = "nosuchuser"`, exConfig, `ca.web_user: no user "nosuchuser"`},
 		{`web_user = ""`, `passphrase_file = "absent"`, exConfig, "ca.passphrase_file: "},
-		{"", "", exConfig, "lets others than its owner at it"},
+		{`authserv_id`, `authserv_id`, exConfig, "lets others than its owner at it"},
 	} {
-		if tt.from == "" {
+		if tt.from == tt.to {
 			if err := os.Chmod(key, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -216,5 +216,29 @@ func TestCertmgrConfig(t *testing.T) {
 	}
 	if _, errs, got := call("", "web", "-config", conf); got != status || !strings.Contains(errs, want) {
 		t.Errorf("%d, %q", got, errs)
+	}
+}
+
+// TestOurs: of the folders above it nothing is wanted.
+func TestOurs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	file := filepath.Join(dir, "file")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(dir, 0o777), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ours(file); err != nil {
+		t.Error(err)
+	}
+	if err := ours(dir); err == nil || !strings.Contains(err.Error(), "chmod go-w "+dir) {
+		t.Errorf("%v", err)
+	}
+	if os.Geteuid() == 0 {
+		chown(t, file, 65534)
+		if err := ours(file); err == nil {
+			t.Error("another's file is taken for ours")
+		}
 	}
 }

@@ -27,6 +27,17 @@ func guarded(path string) error {
 	return guardedWay(real)
 }
 
+// ours refuses a file or folder that is not root's and not ours, or that others
+// can write to. The folders above it may be somebody else's, as /etc/mail is on
+// Debian: who owns them can take it away, and cannot put one of root's there.
+func ours(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return guardedOne(path, info, false)
+}
+
 // guardedWay looks at a path and all above it.
 func guardedWay(path string) error {
 	for at := path; ; at = filepath.Dir(at) {
