@@ -200,6 +200,7 @@ func TestInspect(t *testing.T) {
 		{what: "a bundle that is yet to come", bundles: []string{"cacert.pem"}},
 		{what: "what a killed process has left", files: map[string]string{".01234567.0.link.tmp": "->a.pem", ".other.tmp": "->a.pem"},
 			want: []string{"remove link .01234567.0.link.tmp"}},
+		{what: "a server's key and certificate", files: map[string]string{"host.pem": c[0].cert + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}},
 		{what: "a CRL", files: map[string]string{"crl.pem": c[0].crl}, want: []string{"link FIRST.r0 to crl.pem"}},
 		{what: "names that are none", files: map[string]string{"0123456.0": "->x", "01234567.00": "->x", "01234567.x": "->x", "0123456G.0": "->x"}},
 	} {

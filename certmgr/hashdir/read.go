@@ -201,6 +201,8 @@ type object struct {
 	err  error
 }
 
+// parse finds what is in a file: nothing where there is a private key too, which
+// is a server's own file. openssl would link it.
 func parse(content []byte) []object {
 	var all []object
 	for {
@@ -209,6 +211,9 @@ func parse(content []byte) []object {
 			return all
 		}
 		content = rest
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return nil
+		}
 		switch block.Type {
 		case "CERTIFICATE", "X509 CERTIFICATE":
 			o := object{der: bytes.Clone(block.Bytes)}

@@ -64,7 +64,8 @@ func (j *Journal) Install(t Target, c Contents, s State, now time.Time) (*Instal
 // where a server could not have worked with them; then the new ones stay. What was
 // missing before is not removed.
 func (i *Installed) RollBack() error {
-	paths := []string{i.target.Files[Key].Path, i.target.Files[Certificate].Path}
+	key, cert := i.target.pair()
+	paths := []string{i.target.Files[key].Path, i.target.Files[cert].Path}
 	for _, f := range i.target.Plan(i.before, i.now).Findings {
 		if slices.Contains(paths, f.Path) && slices.Contains([]Fault{Missing, Broken, Unpaired, Expired, NotYet, Revoked}, f.Fault) {
 			return fmt.Errorf("roll %s back: %w: %s %s", i.target.Name, ErrUnsound, f.Path, f.Text)
@@ -101,8 +102,8 @@ func (t Target) check(c Contents, s State, now time.Time) error {
 			written[f.Path] = true
 		}
 	}
-	if written[t.Files[Key].Path] || written[t.Files[Certificate].Path] { // judged together
-		written[t.Files[Key].Path], written[t.Files[Certificate].Path] = true, true
+	if key, cert := t.pair(); written[t.Files[key].Path] || written[t.Files[cert].Path] { // judged together
+		written[t.Files[key].Path], written[t.Files[cert].Path] = true, true
 	}
 	if block, _ := pem.Decode(c[CRL]); block != nil {
 		t.CRL = block.Bytes
@@ -144,6 +145,12 @@ func (j *Journal) keep(t Target, c Contents, s State, ours map[string]string, no
 	return kept, errors.Join(durable.SyncDir(filepath.Dir(folder)), durable.SyncDir(j.dir))
 }
 
+// owner is the user whose the key is.
+func (t Target) owner() int {
+	key, _ := t.pair()
+	return t.Files[key].UID
+}
+
 // makeDir makes the folder of a target, or closes it to others than its owner.
 func (t Target) makeDir() error {
 	if t.Dir == "" {
@@ -153,7 +160,7 @@ func (t Target) makeDir() error {
 		return err
 	}
 	s := inspectFile(t.Dir)
-	if owner := t.Files[Key].UID; s.UID != 0 && s.UID != owner {
+	if owner := t.owner(); s.UID != 0 && s.UID != owner {
 		if err := os.Chown(t.Dir, owner, -1); err != nil {
 			return err
 		}

@@ -40,9 +40,13 @@ const (
 	DH          Role = "dh"
 	Key         Role = "key"
 	Certificate Role = "certificate"
+	// PairFile is key, certificate and what is between it and the root in one
+	// file, in that order, for servers that read it so: there is no instant
+	// in which they do not pair. It stands for Key and Certificate.
+	PairFile Role = "pair"
 )
 
-var roles = []Role{CA, CRL, DH, Key, Certificate}
+var roles = []Role{CA, CRL, DH, Key, Certificate, PairFile}
 
 // A File is where a role's content belongs, and whose it is.
 type File struct {
@@ -59,7 +63,7 @@ type Target struct {
 	// Hosts are the names that the certificate covers; the first is its CN.
 	Hosts []string
 	// Files are those that the server reads. A role may be missing, but for
-	// Key and Certificate.
+	// Key and Certificate, or PairFile.
 	Files map[Role]File
 	// Dir is a folder with hash links for CA and CRL, "" for none.
 	Dir string
@@ -83,6 +87,24 @@ func Sendmail(dir string) map[Role]File {
 		CRL:         file("crl.pem", 0o644),
 		DH:          file("dh.param", 0o644),
 	}
+}
+
+// Postfix are the files of smtpd_tls_chain_files (and smtp_tls_chain_files), which
+// Postfix opens as root, and of smtpd_tls_CAfile. It reads no list of what is
+// revoked, and parameters for Diffie-Hellman are best left to its library.
+func Postfix(dir string) map[Role]File {
+	return map[Role]File{
+		PairFile: {Path: filepath.Join(dir, "host.pem"), Mode: 0o600},
+		CA:       {Path: filepath.Join(dir, "cacert.pem"), Mode: 0o644},
+	}
+}
+
+// pair are the roles whose files have the key and the certificate.
+func (t Target) pair() (key, certificate Role) {
+	if _, ok := t.Files[PairFile]; ok {
+		return PairFile, PairFile
+	}
+	return Key, Certificate
 }
 
 // roles are those that the target has, in order.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -288,5 +289,64 @@ func TestUnreadableStays(t *testing.T) {
 	}
 	if _, err := os.Stat(b.path("host.key")); err == nil {
 		t.Error("the others were installed")
+	}
+}
+
+// Postfix has key and certificate in one file.
+func TestPairFile(t *testing.T) {
+	b := newBench(t)
+	b.target.Files = Postfix(b.target.Dir)
+	for r, f := range b.target.Files {
+		f.UID, f.GID = os.Getuid(), os.Getgid()
+		b.target.Files[r] = f
+	}
+	b.target.Name = "postfix"
+	b.right()
+	good := b.read("host.pem")
+	if n := bytes.Index(good, []byte("CERTIFICATE")); n < bytes.Index(good, []byte("PRIVATE KEY")) {
+		t.Errorf("the key is not first:\n%.30s", good)
+	}
+	swapped := append(good[bytes.Index(good, []byte("-----BEGIN CERT")):], good[:bytes.Index(good, []byte("-----BEGIN CERT"))]...)
+	id := b.pki.Stranger().Host(hosts[0], ca.P256)
+	for _, tt := range []struct {
+		content []byte
+		mode    fs.FileMode
+		want    []Fault
+		issue   bool
+	}{
+		{good, 0o600, nil, false},
+		{good, 0o644, []Fault{Mode}, false},
+		{swapped, 0o600, []Fault{Order}, false},
+		{good[:len(good)-60], 0o600, []Fault{Broken}, true},
+		{nil, 0o600, []Fault{Broken}, true},
+		{slices.Concat(ca.EncodeCertificates(id.Certificate), good[:bytes.Index(good, []byte("-----BEGIN CERT"))]), 0o600, []Fault{Names, Issuer, Unpaired}, true},
+	} {
+		b.write("host.pem", tt.content, tt.mode)
+		b.do(os.Chmod(b.path("host.pem"), tt.mode))
+		p, s := b.plan()
+		var got []Fault
+		for _, f := range p.Findings {
+			got = append(got, f.Fault)
+		}
+		if !slices.Equal(got, tt.want) || p.Issue != tt.issue {
+			t.Errorf("%v, issues %v; want %v", p.Findings, p.Issue, tt.want)
+		}
+		if !p.Done() {
+			b.install(p, s)
+		}
+		b.wantRight()
+	}
+	b.target.Hosts = append(slices.Clone(hosts), "smtp.example.jp")
+	before := b.read("host.pem")
+	done := b.right()
+	b.do(done.RollBack())
+	if !bytes.Equal(b.read("host.pem"), before) {
+		t.Error("not rolled back")
+	}
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("openssl is not installed")
+	}
+	if out, err := exec.Command("openssl", "verify", "-CAfile", b.path("cacert.pem"), "-purpose", "sslclient", b.path("host.pem")).CombinedOutput(); err != nil {
+		t.Errorf("openssl: %s", out)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mailseal/certmgr/dh"
@@ -53,8 +54,12 @@ func (j *judge) content(r Role) (path string, content []byte, ok bool) {
 // are new then: a key without its certificate is of no use to anybody.
 func (j *judge) pair() {
 	before := len(j.findings)
-	keyPath, keyPEM, hasKey := j.content(Key)
-	certPath, certPEM, hasCert := j.content(Certificate)
+	keyRole, certRole := j.target.pair()
+	keyPath, keyPEM, hasKey := j.content(keyRole)
+	certPath, certPEM, hasCert := keyPath, keyPEM, hasKey
+	if certRole != keyRole {
+		certPath, certPEM, hasCert = j.content(certRole)
+	}
 	var signer crypto.Signer
 	if hasKey {
 		key, err := pki.ParseKey(keyPEM, nil)
@@ -63,7 +68,7 @@ func (j *judge) pair() {
 		}
 	}
 	var leaf *x509.Certificate
-	if hasCert {
+	if hasCert && (certRole != keyRole || signer != nil) { // of one file it is said once
 		certs, err := pki.ParseCertificates(certPEM)
 		if err != nil {
 			j.find(Broken, certPath, "%v", err)
@@ -76,10 +81,19 @@ func (j *judge) pair() {
 		j.find(Unpaired, certPath, "%s is not the key of this certificate", keyPath)
 	}
 	if len(j.findings) > before {
-		j.issue, j.write[Key], j.write[Certificate] = true, true, true
-	} else if bytes.Contains(keyPEM, []byte("CERTIFICATE-----")) {
+		j.issue, j.write[keyRole], j.write[certRole] = true, true, true
+		return
+	}
+	first, _ := pem.Decode(keyPEM)
+	switch {
+	case certRole == keyRole:
+		if !strings.HasSuffix(first.Type, "PRIVATE KEY") {
+			j.find(Order, keyPath, "begins with %s; Postfix wants the key first", first.Type)
+			j.write[keyRole] = true
+		}
+	case bytes.Contains(keyPEM, []byte("CERTIFICATE-----")):
 		j.find(KeyBeside, keyPath, "holds a certificate besides the key")
-		j.write[Key] = true
+		j.write[keyRole] = true
 	}
 }
 

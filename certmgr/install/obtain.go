@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mailseal/certmgr/ca"
@@ -45,14 +46,12 @@ func (t Target) Obtain(ctx context.Context, p Plan, s State, from Source) (Conte
 	}
 	for _, r := range p.Write {
 		switch r {
-		case Key, Certificate:
-			switch {
-			case issued != nil:
-				c[r] = issued[r]
-			case !p.Issue && r == Key:
-				c[r] = onlyKey(s.Files[r].Content)
-			case !p.Issue:
-				c[r] = s.Files[r].Content
+		case Key, Certificate, PairFile:
+			if p.Issue && issued == nil {
+				continue
+			}
+			if c[r] = issued[r]; !p.Issue {
+				c[r] = again(r, s.Files[r].Content)
 			}
 		case CA:
 			c[r] = t.authorityFile(s.Files[r].Content)
@@ -75,19 +74,29 @@ func (t Target) issue(ctx context.Context, from Source) (Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Contents{Key: key, Certificate: ca.EncodeCertificates(append([]*x509.Certificate{id.Certificate}, id.Chain...)...)}, nil
+	certs := ca.EncodeCertificates(append([]*x509.Certificate{id.Certificate}, id.Chain...)...)
+	return Contents{Key: key, Certificate: certs, PairFile: slices.Concat(key, certs)}, nil
 }
 
-// onlyKey leaves out what stands beside a key: FreeBSD's boot script, and
-// `openssl req -keyout` with -out to the same file, leave the certificate there.
-func onlyKey(content []byte) []byte {
-	var key []byte
+// again is what a file holds that is right but for its owner, its mode or what
+// stands beside the key: `openssl req` with one file for -keyout and -out leaves
+// the certificate there. A key comes first.
+func again(r Role, content []byte) []byte {
+	var keys, certs []byte
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			key = append(key, pem.EncodeToMemory(block)...)
+			keys = append(keys, pem.EncodeToMemory(block)...)
+		} else if strings.HasSuffix(block.Type, "CERTIFICATE") {
+			certs = append(certs, pem.EncodeToMemory(block)...)
 		}
 	}
-	return key
+	switch r {
+	case Key:
+		return keys
+	case PairFile:
+		return append(keys, certs...)
+	}
+	return content
 }
 
 // authorityFile is the CA and those above it; and what else stood in a file that

@@ -20,15 +20,16 @@ const (
 	Expired   Fault = "expired"
 	NotYet    Fault = "not-yet-valid"
 	Expiring  Fault = "expiring"
-	Names     Fault = "names"     // a configured name is not covered
-	Purpose   Fault = "purpose"   // not for servers and clients
-	Issuer    Fault = "issuer"    // not signed by the present CA
-	Chain     Fault = "chain"     // a certificate between it and the root is missing
-	Revoked   Fault = "revoked"   //
+	Names     Fault = "names"   // a configured name is not covered
+	Purpose   Fault = "purpose" // not for servers and clients
+	Issuer    Fault = "issuer"  // not signed by the present CA
+	Chain     Fault = "chain"   // a certificate between it and the root is missing
+	Revoked   Fault = "revoked"
 	NotCA     Fault = "not-ca"    // the file does not have the present CA
 	Outdated  Fault = "outdated"  // the CA has a newer list
 	Changed   Fault = "changed"   // other than the configuration says
 	KeyBeside Fault = "key-other" // more than the key is in the key's file
+	Order     Fault = "order"     // of what is in the file
 	Owner     Fault = "owner"
 	Mode      Fault = "mode"
 	Links     Fault = "links"
@@ -162,7 +163,7 @@ func (j *judge) folder() bool {
 	switch {
 	case !s.Exists:
 		j.find(Missing, dir, "the folder is missing")
-	case s.UID != 0 && s.UID != j.target.Files[Key].UID:
+	case s.UID != 0 && s.UID != j.target.owner():
 		j.find(Owner, dir, "the folder belongs to user %d", s.UID)
 	case s.Mode.Perm()&0o022 != 0:
 		j.find(Mode, dir, "the folder is writable by group or others (%04o): sendmail reads no file in it", s.Mode.Perm())
