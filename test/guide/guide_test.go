@@ -144,7 +144,7 @@ func read(name string) ([]block, error) {
 // A translation has the same commands, files and output, to the byte.
 func TestTranslations(t *testing.T) {
 	doc := filepath.Join(rig.Root(t), "doc")
-	for _, name := range []string{postfixHost.guide, sendmailHost.guide, "log.md"} {
+	for _, name := range []string{postfixHost.guide, sendmailHost.guide, caHost.guide, "log.md", "trust.md", "decrypt.md"} {
 		english, err := read(filepath.Join(doc, name))
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,10 @@ var link = regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 // Every link between the guides leads to a file, and to a heading of it.
 func TestLinks(t *testing.T) {
 	doc := filepath.Join(rig.Root(t), "doc")
-	for _, name := range []string{"postfix.md", "sendmail.md", "log.md", "ja/postfix.md", "ja/sendmail.md", "ja/log.md"} {
+	for _, name := range []string{
+		"postfix.md", "sendmail.md", "log.md", "ca.md", "trust.md", "decrypt.md",
+		"ja/postfix.md", "ja/sendmail.md", "ja/log.md", "ja/ca.md", "ja/trust.md", "ja/decrypt.md",
+	} {
 		from := filepath.Join(doc, name)
 		text, err := os.ReadFile(from)
 		if err != nil {
