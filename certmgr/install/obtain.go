@@ -37,11 +37,9 @@ func (t Target) Obtain(ctx context.Context, p Plan, s State, from Source) (Conte
 	}
 	list := t.CRL
 	if p.NewCRL {
-		der, err := from.CRL(ctx)
-		if err != nil {
+		var err error
+		if list, err = from.CRL(ctx); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: have a new list of what is revoked made: %w", t.Name, err))
-		} else {
-			list = der
 		}
 	}
 	for _, r := range p.Write {
@@ -56,6 +54,9 @@ func (t Target) Obtain(ctx context.Context, p Plan, s State, from Source) (Conte
 		case CA:
 			c[r] = t.authorityFile(s.Files[r].Content)
 		case CRL:
+			if list == nil {
+				continue
+			}
 			c[r] = pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: list})
 		case DH:
 			c[r] = t.Group.Parameters().PEM()
