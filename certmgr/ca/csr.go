@@ -20,9 +20,6 @@ func (r *Request) takeCSR(p rule) error {
 	if r.PublicKey != nil {
 		return errors.New("a certificate request and a public key; give one of them")
 	}
-	if err := checkPublicKey(csr.PublicKey); err != nil {
-		return fmt.Errorf("certificate request: %w", err)
-	}
 	r.PublicKey = csr.PublicKey
 	if r.Subject.CommonName != "" || len(r.Emails)+len(r.Hosts)+len(r.Addresses) > 0 {
 		return nil
@@ -62,6 +59,10 @@ func parseCSR(b []byte) (*x509.CertificateRequest, error) {
 	switch csr.SignatureAlgorithm {
 	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.MD5WithRSA:
 		return nil, fmt.Errorf("its signature (%v): want one with SHA-256 or better", csr.SignatureAlgorithm)
+	}
+	// First the key: one of megabytes would keep us busy for minutes.
+	if err := checkPublicKey(csr.PublicKey); err != nil {
+		return nil, err
 	}
 	if err := csr.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("its signature (%v): %w", csr.SignatureAlgorithm, err)
