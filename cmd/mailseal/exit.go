@@ -74,13 +74,14 @@ func report(w io.Writer, name string, err error) int {
 	return status
 }
 
-// unjoin takes errors.Join apart, below a status.
+// unjoin takes errors.Join apart, below a status. What wraps several errors in
+// a sentence of its own, as fmt.Errorf does, stays whole.
 func unjoin(err error) []error {
 	if e, ok := err.(*exit); ok {
 		err = e.err
 	}
 	j, ok := err.(interface{ Unwrap() []error })
-	if !ok {
+	if !ok || errors.Join(j.Unwrap()...).Error() != err.Error() {
 		return []error{err}
 	}
 	var all []error

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -287,6 +288,11 @@ func TestReport(t *testing.T) {
 	}
 	if status := report(&b, "check", errors.New("a mistake of ours")); status != exSoftware {
 		t.Errorf("status %d", status)
+	}
+	b.Reset()
+	status = report(&b, "ca issue", fail(exDataErr, fmt.Errorf("days 900: %w: %w", errors.New("no"), errors.New("never"))))
+	if want := "mailseal ca issue: days 900: no: never\n"; b.String() != want || status != exDataErr {
+		t.Errorf("status %d, %q; want %q", status, b.String(), want)
 	}
 }
 
