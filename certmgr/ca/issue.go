@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"mailseal/certmgr/ca/index"
@@ -43,10 +42,7 @@ func (i *Issued) Serial() string { return index.Serial(i.Certificate.SerialNumbe
 func (c *CA) Issue(r Request) (*Issued, error) {
 	issued, err := c.issue(r)
 	if err != nil {
-		return nil, c.refuse("issue", r.By, map[string]string{
-			"profile": r.Profile.String(), "cn": r.Subject.CommonName,
-			"names": strings.Join(append(append([]string{}, r.Emails...), r.Hosts...), " "),
-		}, fmt.Errorf("issue: %w", err))
+		return nil, c.refuse("issue", r.By, r.details(), fmt.Errorf("issue: %w", err))
 	}
 	return issued, nil
 }

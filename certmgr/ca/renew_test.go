@@ -231,8 +231,11 @@ func TestPreview(t *testing.T) {
 	if after := snapshot(t, c.Dir()); after != before {
 		t.Error("the folder was changed")
 	}
-	if _, err := c.Preview(Request{Profile: User}); !errors.Is(err, ErrRefused) {
-		t.Errorf("Preview: %v", err)
+	// A refusal is on record, and once; asking for the names leaves none.
+	refusedWithoutATrace(t, c, "no name that a user", func() error { _, err := c.Preview(Request{Profile: User}); return err })
+	refusedWithoutATrace(t, c, "no name that a user", func() error { _, err := c.Names(Request{Profile: User}); return err })
+	if a, err := c.Audit(nil); err != nil || a.Refused != 1 {
+		t.Errorf("%d refusals on record, %v; want 1", a.Refused, err)
 	}
 }
 

@@ -110,9 +110,24 @@ type Preview struct {
 	Warnings []string
 }
 
-// Preview checks a request as Issue does, and shows what would come of it.
-// Nothing is written, and no key is made.
+// Preview checks a request as Issue does, and shows what would come of it. No
+// key is made, and nothing is written but that it was refused, as Issue does.
 func (c *CA) Preview(r Request) (Preview, error) {
+	p, err := c.preview(r)
+	if err != nil {
+		return p, c.refuse("issue", r.By, r.details(), fmt.Errorf("issue: %w", err))
+	}
+	return p, nil
+}
+
+// Names are the alternative names that a certificate would have, for who has
+// to look at them before the request is made; nothing is written.
+func (c *CA) Names(r Request) ([]string, error) {
+	p, err := c.preview(r)
+	return p.Names, err
+}
+
+func (c *CA) preview(r Request) (Preview, error) {
 	a, err := c.refresh()
 	if err != nil {
 		return Preview{}, err
@@ -125,6 +140,14 @@ func (c *CA) Preview(r Request) (Preview, error) {
 		Profile: r.Profile, Subject: o.subject, Names: o.names.all, From: o.from, To: o.to,
 		Days: int((o.to.Sub(o.from) + time.Second) / (24 * time.Hour)), Warnings: o.warnings,
 	}, nil
+}
+
+// details are what the audit file says of a request that is refused.
+func (r Request) details() map[string]string {
+	return map[string]string{
+		"profile": r.Profile.String(), "cn": r.Subject.CommonName,
+		"names": strings.Join(append(append([]string{}, r.Emails...), r.Hosts...), " "),
+	}
 }
 
 // A refusal is an error that is ErrRefused and reads as what it wraps.

@@ -195,11 +195,11 @@ func (c *call) asWeb(r ca.Request) (ca.Request, error) {
 	}
 	r = ca.Request{Profile: ca.Host, Subject: ca.Subject{CommonName: r.Hosts[0]}, Hosts: r.Hosts,
 		Days: r.Days, CSR: r.CSR, PublicKey: r.PublicKey, Memo: r.Memo, By: r.By}
-	p, err := c.CA.Preview(r)
+	names, err := c.CA.Names(r)
 	if err != nil {
 		return r, nil // the operation itself says so, and puts it on record
 	}
-	for _, n := range p.Names {
+	for _, n := range names {
 		if !slices.Contains(c.Hosts, n) {
 			return r, fmt.Errorf("name %q is none of the hosts that the configuration has for the web", n)
 		}
