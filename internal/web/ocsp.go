@@ -81,7 +81,7 @@ func (s *Site) without(w http.ResponseWriter, status []byte) {
 }
 
 func (s *Site) with(w http.ResponseWriter, r *http.Request, a edition.Answer) {
-	s.cacheable(w.Header(), a.DER, a.NextUpdate)
+	s.cacheable(w.Header(), tag(a.DER), a.NextUpdate)
 	w.Header().Set("Content-Type", ocspType)
 	if r.Method == http.MethodPost {
 		_, _ = w.Write(a.DER)

@@ -21,18 +21,15 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"mailseal/certmgr/edition"
 )
 
 // Bounds of what strangers may cost.
 const (
-	maxConnections = 500
-	maxHeader      = 8 << 10
-	slowRequest    = 10 * time.Second
-	slowAnswer     = 2 * time.Minute // a list of megabytes by a slow line
-	idle           = 30 * time.Second
+	maxHeader   = 8 << 10
+	slowRequest = 10 * time.Second
+	slowAnswer  = 2 * time.Minute // a list of megabytes by a slow line
+	idle        = 10 * time.Second
 )
 
 // A Source has the editions of a CA. Where nothing is newer than the mark it
@@ -64,6 +61,7 @@ type Site struct {
 	path    string
 	cert    *x509.Certificate
 	list    *edition.List
+	files   map[string]document       // by path, made of cert and list
 	answers map[string]edition.Answer // by serial
 }
 
@@ -75,7 +73,7 @@ func New(c Config) *Site {
 	if c.Ready == nil {
 		c.Ready = func() {}
 	}
-	s := &Site{source: c.Source, log: c.Log, now: c.Now, ready: c.Ready}
+	s := &Site{source: c.Source, log: c.Log, now: c.Now, ready: c.Ready, files: documents(nil, nil)}
 	s.http = http.Server{
 		Handler:           s,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), // strangers write it
@@ -92,7 +90,7 @@ func New(c Config) *Site {
 
 // Serve answers until Stop, and then returns nil. It closes the listener.
 func (s *Site) Serve(ln net.Listener) error {
-	if err := s.http.Serve(netutil.LimitListener(ln, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(newRoom(ln)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -187,4 +185,5 @@ func (s *Site) merge(e *edition.Edition, cert *x509.Certificate) {
 		s.list = e.List
 	}
 	s.mark, s.path, s.cert, s.answers = e.Mark, e.Path, cert, answers
+	s.files = documents(s.list, s.cert)
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -297,3 +298,24 @@ func TestBounds(t *testing.T) {
 }
 
 func pad(n int) string { return strings.Repeat("x", n) }
+
+// TestMadeOnce: what a stranger asks for costs no copy of a long list.
+func TestMadeOnce(t *testing.T) {
+	const long = 4 << 20
+	s := New(Config{Log: slog.New(slog.DiscardHandler), Source: sourceFunc(func(context.Context, edition.Mark) (*edition.Edition, error) {
+		return &edition.Edition{Mark: edition.Mark{Number: 1}, List: &edition.List{NextUpdate: time.Now().Add(time.Hour), DER: make([]byte, long)}}, nil
+	})})
+	if err := s.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := &mirror{Site: s}
+	for _, path := range []string{"/ca.crl", "/ca.crl.pem"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := m.ask("HEAD", path, nil)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; r.StatusCode != 200 || r.ContentLength < long || got > long/2 {
+			t.Errorf("%s: %d, %d bytes, made of %d", path, r.StatusCode, r.ContentLength, got)
+		}
+	}
+}
