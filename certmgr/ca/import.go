@@ -108,6 +108,11 @@ func (t *takeover) check(o ImportOptions) error {
 	if !exists(t.path(attrFile)) {
 		t.settings.UniqueSubject = false
 	}
+	if t.fresh {
+		if t.settings.Serials, err = t.serialsBefore(); err != nil {
+			return err
+		}
+	}
 	if _, err := opensslConf(t.dir, t.settings); err != nil {
 		return err
 	}
@@ -115,6 +120,29 @@ func (t *takeover) check(o ImportOptions) error {
 		return err
 	}
 	return t.checkNumbers()
+}
+
+// serialsBefore is how the folder's numbers were made: openssl ca counts on in
+// serial, unless its configuration says that they are drawn, or a script draws
+// them, as easy-rsa does: nobody has counted beyond 64 bits.
+func (t *takeover) serialsBefore() (Serials, error) {
+	next, err := t.readNumber(serialFile)
+	if errors.Is(err, fs.ErrNotExist) || next != nil && next.BitLen() > 64 {
+		return RandomSerials, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	conf, err := os.ReadFile(t.path(confFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	for line := range strings.Lines(string(conf)) {
+		if key, _, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "rand_serial" {
+			return RandomSerials, nil
+		}
+	}
+	return SequentialSerials, nil
 }
 
 // locate finds a file by the names that it may have. Links are not followed:

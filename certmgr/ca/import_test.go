@@ -121,7 +121,7 @@ func TestImportOfTheArticle(t *testing.T) {
 	}
 	text := strings.Join(append(done.Changed, done.Warnings...), "\n")
 	for _, want := range []string{
-		"private: made", "private/cakey.pem: from", "crlnumber: made", "ca.toml: made", "openssl.cnf: made; the old one is openssl.cnf.old",
+		"private: made", "private/cakey.pem: from", "crlnumber: made", "ca.toml: made, with sequential serial numbers", "openssl.cnf: made; the old one is openssl.cnf.old",
 		"CA: mode 0700 instead of 0755", "krb5.home.example.key: mode 0600 instead of 0644", "organization Some-org: a placeholder", "country XX",
 	} {
 		if !strings.Contains(text, want) {
@@ -151,6 +151,10 @@ func TestImportOfTheArticle(t *testing.T) {
 	// The folder goes on under its own rules: one certificate a subject.
 	r := requests[Host]
 	first := issue(t, c, r)
+	if first.Serial() != "03" {
+		t.Errorf("number %s, want 03, which follows those of the article", first.Serial())
+	}
+	wantFile(t, c, serialFile, "04\n")
 	if _, err := c.Issue(r); err == nil || !strings.Contains(err.Error(), "unique_subject") {
 		t.Errorf("a second time: %v", err)
 	}
@@ -194,6 +198,38 @@ func TestImportOfDemoCA(t *testing.T) {
 	openssl(t, "ca", "-config", c.path(confFile), "-gencrl", "-out", c.path(crlFile))
 	if report, err := c.Audit(nil); err != nil || len(report.Problems) > 0 {
 		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// Numbers are made as they were before.
+func TestImportKeepsTheWayOfSerials(t *testing.T) {
+	for _, tt := range []struct {
+		name, serial, conf string
+		want               Serials
+	}{
+		{"counted", "0A", articleConf, SequentialSerials},
+		{"counted, no openssl.cnf", "0A", "", SequentialSerials},
+		{"a comment", "0A", "# rand_serial = yes\n", SequentialSerials},
+		{"drawn by openssl", "0A", "[ CA_default ]\nrand_serial\t= yes\n", RandomSerials},
+		{"drawn by easy-rsa", "5D0B7A9F24C6E81357F0A2B4C6D8E0F2", articleConf, RandomSerials},
+		{"no serial", "", articleConf, RandomSerials},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if tt.serial != "" {
+				writeFile(t, filepath.Join(dir, serialFile), tt.serial+"\n")
+			}
+			if tt.conf != "" {
+				writeFile(t, filepath.Join(dir, confFile), tt.conf)
+			}
+			c, err := newFolder(dir, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := (&takeover{CA: c}).serialsBefore(); got != tt.want || err != nil {
+				t.Errorf("%s, %v; want %s", got, err, tt.want)
+			}
+		})
 	}
 }
 

@@ -199,9 +199,9 @@ func (t *takeover) ownFiles() error {
 	case !bytes.Equal(old, conf):
 		t.Changed = append(t.Changed, confFile+": made; the old one is "+confFile+".old")
 	}
-	for _, name := range []string{settingsFile, attrFile} {
-		if !exists(t.path(name)) {
-			t.Changed = append(t.Changed, name+": made")
+	for _, f := range []struct{ name, how string }{{settingsFile, "made, with " + string(t.settings.Serials) + " serial numbers"}, {attrFile, "made"}} {
+		if !exists(t.path(f.name)) {
+			t.Changed = append(t.Changed, f.name+": "+f.how)
 		}
 	}
 	return t.writeSettings(t.settings, nil)
