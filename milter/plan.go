@@ -21,7 +21,7 @@ import (
 //     inserted;
 //  2. the body in adjacent chunks: Postfix takes a second run of them for an
 //     error;
-//  3. recipients, then fields on top;
+//  3. the sender, recipients, then fields on top;
 //  4. quarantine, next to the answer.
 type plan struct {
 	head    []byte
@@ -37,8 +37,8 @@ const (
 	maxField     = 60000
 )
 
-// newPlan checks the edits of a verdict on a mail with this header.
-func newPlan(v message.Verdict, h message.Header) (*plan, error) {
+// newPlan checks the edits of a verdict on a mail.
+func newPlan(v message.Verdict, m *message.Message, sendmail bool) (*plan, error) {
 	p := &plan{}
 	if v.Action != message.Accept && v.Action != message.Quarantine {
 		return p, nil
@@ -60,6 +60,8 @@ func newPlan(v message.Verdict, h message.Header) (*plan, error) {
 			err = p.dropRcpt(e.Address)
 		case message.AddRcpt:
 			err = p.addRcpt(e.Recipient)
+		case message.ReturnHeaders:
+			p.tail = append(p.tail, returnHeaders(m.Envelope, sendmail)...)
 		default:
 			err = fmt.Errorf("unknown edit %T", e)
 		}
@@ -67,7 +69,7 @@ func newPlan(v message.Verdict, h message.Header) (*plan, error) {
 			return nil, err
 		}
 	}
-	p.head = fields.packets(h)
+	p.head = fields.packets(m.Header)
 	for _, f := range tops {
 		// Index 0 is above the MTA's own Received in both MTAs. The later
 		// of two fields on top stands above the earlier.

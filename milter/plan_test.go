@@ -183,7 +183,7 @@ func TestEditsRefused(t *testing.T) {
 
 func TestTwoBodies(t *testing.T) {
 	one := message.ReplaceBody{Body: message.Bytes([]byte("1"))}
-	_, err := newPlan(message.Verdict{Action: message.Accept, Edits: []message.Edit{one, one}}, nil)
+	_, err := newPlan(message.Verdict{Action: message.Accept, Edits: []message.Edit{one, one}}, &message.Message{}, false)
 	if err == nil {
 		t.Error("two bodies in one verdict passed")
 	}
@@ -271,7 +271,7 @@ func TestMTAsUnderstandEditsAlike(t *testing.T) {
 				edits = append(edits, message.DropField{Name: f.Name(), Occurrence: rapid.IntRange(1, 4).Draw(t, "n")})
 			}
 		}
-		p, err := newPlan(message.Verdict{Action: message.Accept, Edits: edits}, m.Header)
+		p, err := newPlan(message.Verdict{Action: message.Accept, Edits: edits}, m, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,9 +23,9 @@ func TestNegotiation(t *testing.T) {
 	}
 	data := []byte(got[1:])
 	// Version 2, whatever the MTA offers; add and change fields, body,
-	// recipients, quarantine, list of macros; leading blanks, and no answer to
+	// recipients, quarantine, sender, list of macros; leading blanks, and no answer to
 	// CONNECT, HELO, fields, end of header, body.
-	for i, want := range []uint32{2, 0x1bf, 0x1c3080} {
+	for i, want := range []uint32{2, 0x1ff, 0x1c3080} {
 		if got := binary.BigEndian.Uint32(data[4*i:]); got != want {
 			t.Errorf("word %d is %#x; want %#x", i, got, want)
 		}
@@ -98,6 +98,7 @@ func TestNegotiationTooLittleOffered(t *testing.T) {
 		"\x00\x00\x00\x02\x00\x00\x00\x3f\x00\x00\x00\x7f", // milter_protocol = 2
 		"\x00\x00\x00\x06\x00\x00\x00\x3f\x00\x1f\xff\xff",
 		"\x00\x00\x00\x06\x00\x00\x01\xff\x00\x0f\xff\xff",
+		"\x00\x00\x00\x06\x00\x00\x01\xbf\x00\x1f\xff\xff", // all but the sender
 	} {
 		ts := serve(t, accepting())
 		m := ts.dial()

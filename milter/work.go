@@ -38,7 +38,7 @@ func (s *session) finish(m *mail) final {
 		}
 		return s.refuse(err)
 	}
-	p, err := newPlan(v, msg.Header)
+	p, err := newPlan(v, msg, s.macros.sendmail())
 	if err != nil {
 		return s.refuse(fmt.Errorf("%w: %w", fault.Internal, err))
 	}

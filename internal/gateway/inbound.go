@@ -44,6 +44,11 @@ func (g *Gateway) inbound(ctx context.Context, m *message.Message, o *Outcome) {
 	}
 	o.Result, o.Opening, o.Layers, o.failed = &w.result, w.what, w.layers, w.failed
 	g.end(w, o)
+	if o.Opening != nil && o.Opening.Decrypted == DecryptedYes && m.Envelope.Sender != "" {
+		// Whoever has captured a mail can send it so that it bounces, and
+		// would get what was opened with the notice.
+		o.returnHeaders()
+	}
 }
 
 // end does what the configuration says of a mail like that.

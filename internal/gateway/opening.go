@@ -261,3 +261,10 @@ func (o *opener) takeOff() error {
 func (o *opener) unopened() bool {
 	return o.what != nil && (o.what.Decrypted == DecryptedFailed || o.what.Closed == policy.ClosedForeign)
 }
+
+// returnHeaders keeps what was opened out of notices to the sender.
+func (o *Outcome) returnHeaders() {
+	if a := o.Verdict.Action; a == message.Accept || a == message.Quarantine {
+		o.Verdict.Edits = append(o.Verdict.Edits, message.ReturnHeaders{})
+	}
+}

@@ -34,6 +34,8 @@ func (m *Message) Apply(edits []Edit) (*Message, error) {
 			out.Envelope.dropRecipient(e.Address)
 		case AddRcpt:
 			out.Envelope.addRecipient(e.Recipient)
+		case ReturnHeaders:
+			out.Envelope.returnHeaders()
 		default:
 			err = fmt.Errorf("unknown edit %T", e)
 		}
@@ -55,6 +57,15 @@ func (e *Envelope) addRecipient(r Recipient) {
 	if !slices.ContainsFunc(e.Recipients, func(o Recipient) bool { return o.Address == r.Address }) {
 		e.Recipients = append(e.Recipients, r)
 	}
+}
+
+// returnHeaders says what notices are to quote.
+func (e *Envelope) returnHeaders() {
+	args := slices.DeleteFunc(slices.Clone(e.SenderArgs), func(a string) bool {
+		key, _, _ := strings.Cut(a, "=")
+		return strings.EqualFold(key, "RET")
+	})
+	e.SenderArgs = append(args, "RET=HDRS")
 }
 
 // fieldEdits is a header under edits. Every received field keeps its place,

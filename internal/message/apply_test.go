@@ -96,6 +96,21 @@ func TestApplyToTheEnvelope(t *testing.T) {
 	}
 }
 
+func TestApplyReturnHeaders(t *testing.T) {
+	m := &Message{Envelope: Envelope{Sender: "a@x", SenderArgs: []string{"ret=FULL", "BODY=8BITMIME", "RETRY=1"}}}
+	out, err := m.Apply([]Edit{ReturnHeaders{}, ReturnHeaders{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Envelope{Sender: "a@x", SenderArgs: []string{"BODY=8BITMIME", "RETRY=1", "RET=HDRS"}}
+	if d := cmp.Diff(want.SenderArgs, out.Envelope.SenderArgs); d != "" || out.Envelope.Sender != want.Sender {
+		t.Errorf("sender %q, parameters (-want +got):\n%s", out.Envelope.Sender, d)
+	}
+	if m.Envelope.SenderArgs[0] != "ret=FULL" {
+		t.Errorf("the mail itself has %q", m.Envelope.SenderArgs)
+	}
+}
+
 func TestApplyRefuses(t *testing.T) {
 	b := Bytes(nil)
 	for name, edits := range map[string][]Edit{

@@ -36,12 +36,18 @@ type (
 	AddRcpt  struct{ Recipient Recipient }
 )
 
-func (AddField) edit()    {}
-func (SetField) edit()    {}
-func (DropField) edit()   {}
-func (ReplaceBody) edit() {}
-func (DropRcpt) edit()    {}
-func (AddRcpt) edit()     {}
+// ReturnHeaders has a notice of what could not be delivered quote the header
+// alone, whatever the sender asked for (RET=HDRS, RFC 3461 section 4.3). The
+// rest of the envelope stays.
+type ReturnHeaders struct{}
+
+func (AddField) edit()      {}
+func (SetField) edit()      {}
+func (DropField) edit()     {}
+func (ReplaceBody) edit()   {}
+func (DropRcpt) edit()      {}
+func (AddRcpt) edit()       {}
+func (ReturnHeaders) edit() {}
 
 // An Action is what becomes of a mail. The zero Action is Defer.
 type Action int

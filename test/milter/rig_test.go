@@ -71,12 +71,14 @@ type setup struct {
 	timeouts string
 	tls      mtarig.TLS
 	conf     func(*milter.Config)
+	sink     mtarig.SinkConfig
+	extra    []string // settings of the MTA
 }
 
 func start(t *testing.T, kind rig.Kind, s setup, decide func(*message.Message) message.Verdict) *bench {
 	t.Helper()
-	sink := rig.NewSink(t, mtarig.SinkConfig{})
-	mta := kind.Prepare(t, mtarig.Config{Relay: sink.Addr(), TLS: s.tls})
+	sink := rig.NewSink(t, s.sink)
+	mta := kind.Prepare(t, mtarig.Config{Relay: sink.Addr(), TLS: s.tls, Extra: s.extra})
 	spec := "inet:0@127.0.0.1"
 	if s.network == "" {
 		spec = "unix:" + mta.MilterSocket()
