@@ -145,6 +145,7 @@ func TestWho(t *testing.T) {
 		{"two questions", "list", "{} {}", 422, 422, 403},
 		{"no question", "list", "", 422, 422, 403},
 		{"bad profile", "list", m{"profile": "x"}, 422, 422, 403},
+		{"long serial", "revoke", m{"serial": strings.Repeat("0", maxSerial+1)}, 422, 422, 403},
 		{"bad reason", "revoke", m{"serial": host.Serial(), "reason": "x"}, 422, 422, 403},
 		{"large", "list", m{"text": strings.Repeat("x", maxRequest)}, 400, 400, 403},
 		{"no operation", "init", m{}, 404, 404, 404},
@@ -227,10 +228,10 @@ func TestRates(t *testing.T) {
 		}
 		return codes
 	}
-	if d := cmp.Diff(map[int]int{404: changing.burst, 429: 30}, count(webUID, "revoke", changing.burst+30)); d != "" {
+	if d := cmp.Diff(map[int]int{404: revoking.burst, 429: 30}, count(webUID, "revoke", revoking.burst+30)); d != "" {
 		t.Error(d)
 	}
-	r.now = r.now.Add(2 * changing.every)
+	r.now = r.now.Add(2 * revoking.every)
 	if d := cmp.Diff(map[int]int{404: 2, 429: 3}, count(webUID, "revoke", 5)); d != "" {
 		t.Error(d)
 	}
@@ -248,6 +249,28 @@ func TestRates(t *testing.T) {
 	}
 	if d := cmp.Diff(map[int]int{404: 60}, count(0, "revoke", 60)); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestRecords: an hour of whatever the web may not have leaves little on
+// record.
+func TestRecords(t *testing.T) {
+	for what, question := range map[string]any{
+		"another profile": map[string]any{"profile": "user"},
+		"too many days":   map[string]any{"profile": "host", "hosts": []string{"mx.example.test"}, "public_key": publicKey(t), "days": 1000},
+	} {
+		r := newRig(t)
+		asked := 0
+		for range int(time.Hour / trying.every) {
+			r.now = r.now.Add(trying.every)
+			if code, _ := r.ask(webUID, "preview", question); code == 403 || code == 422 {
+				asked++
+			}
+		}
+		most := int(time.Hour/forbidden.every) + forbidden.burst
+		if got := len(r.refusals()); asked == 0 || got == 0 || got > most {
+			t.Errorf("%s: %d refusals on record of %d, want up to %d", what, got, asked, most)
+		}
 	}
 }
 

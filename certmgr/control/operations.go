@@ -32,16 +32,16 @@ func on[Q, A any](do func(*call, Q) (A, error)) func(*call, []byte) (any, error)
 var operations = map[string]operation{
 	"hello":     {true, looking, on((*call).hello)},
 	"summary":   {true, looking, on((*call).summary)},
-	"list":      {true, looking, on((*call).list)},
+	"list":      {true, searching, on((*call).list)},
 	"show":      {true, looking, on((*call).show)},
 	"edition":   {true, looking, on((*call).editionSince)},
 	"crl":       {true, looking, on((*call).crl)},
 	"crl-due":   {true, looking, on((*call).crlDue)},
 	"new-crl":   {true, listing, on((*call).newCRL)},
 	"renew-crl": {true, looking, on((*call).renewCRL)},
-	"preview":   {true, changing, on((*call).preview)},
-	"issue":     {true, changing, on((*call).issue)},
-	"revoke":    {true, changing, on((*call).revoke)},
+	"preview":   {true, trying, on((*call).preview)},
+	"issue":     {true, issuing, on((*call).issue)},
+	"revoke":    {true, revoking, on((*call).revoke)},
 	"renew":     {run: on((*call).renew)},
 }
 
@@ -91,7 +91,7 @@ func (c *call) crlDue(nothing) (dueAt, error) {
 
 func (c *call) newCRL(q crlAsked) (crl, error) {
 	if !c.trusted && q.Days != 0 {
-		return crl{}, c.refuse("crl", errors.New("how long it is good is root's to say"))
+		return crl{}, c.refuse("crl", notForWeb("how long it is good is root's to say"))
 	}
 	l, err := c.CA.IssueCRL(ca.CRLOptions{Days: q.Days, By: c.by})
 	if err != nil {
@@ -182,35 +182,43 @@ func (c *call) request(what string, q issueAsked) (ca.Request, error) {
 func (c *call) asWeb(r ca.Request) (ca.Request, error) {
 	switch {
 	case r.Profile != ca.Host:
-		return r, errors.New("only root may have other profiles than host")
+		return r, notForWeb("only root may have other profiles than host")
 	case r.PublicKey == nil && r.CSR == nil:
-		return r, errors.New("no key that is made here is given to others than root; send a csr")
+		return r, notForWeb("no key that is made here is given to others than root; send a csr")
 	case len(r.Hosts) == 0:
-		return r, errors.New("no hosts")
+		return r, notForWeb("no hosts")
 	}
 	for _, h := range r.Hosts {
 		if !slices.Contains(c.Hosts, h) {
-			return r, fmt.Errorf("host %q is none of those that the configuration has for the web", h)
+			return r, notForWeb("host %q is none of those that the configuration has for the web", h)
 		}
 	}
 	r = ca.Request{Profile: ca.Host, Subject: ca.Subject{CommonName: r.Hosts[0]}, Hosts: r.Hosts,
 		Days: r.Days, CSR: r.CSR, PublicKey: r.PublicKey, Memo: r.Memo, By: r.By}
 	names, err := c.CA.Names(r)
 	if err != nil {
-		return r, nil // the operation itself says so, and puts it on record
+		return r, err
 	}
 	for _, n := range names {
 		if !slices.Contains(c.Hosts, n) {
-			return r, fmt.Errorf("name %q is none of the hosts that the configuration has for the web", n)
+			return r, notForWeb("name %q is none of the hosts that the configuration has for the web", n)
 		}
 	}
 	return r, nil
 }
 
-// refuse puts on record what the web may not have.
+// refuse puts on record what the web may not have, or nobody. What is wrong
+// with the folder is neither.
 func (c *call) refuse(what string, reason error) error {
-	err := fmt.Errorf("%s: %w: %w", what, ErrForbidden, reason)
-	return c.CA.Refuse(what, c.by, err)
+	err := fmt.Errorf("%s: %w", what, reason)
+	if errors.Is(err, ErrForbidden) || errors.Is(err, ca.ErrRefused) {
+		return c.record(c, what, err)
+	}
+	return err
+}
+
+func notForWeb(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrForbidden, fmt.Errorf(format, args...))
 }
 
 // wrong is about a request that says nothing.

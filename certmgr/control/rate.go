@@ -15,7 +15,11 @@ type rate struct {
 // The rates of users other than root.
 var (
 	looking   = rate{200, 50 * time.Millisecond}
-	changing  = rate{20, 3 * time.Second}
+	searching = rate{20, time.Second} // of all there is
+	trying    = rate{20, 3 * time.Second}
+	// Each of these leaves files or lines in the folder, for ever.
+	issuing   = rate{20, 5 * time.Minute}
+	revoking  = rate{20, time.Minute}
 	listing   = rate{5, 30 * time.Second} // new lists, which others fetch
 	forbidden = rate{10, 30 * time.Second}
 )

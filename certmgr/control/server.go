@@ -110,6 +110,7 @@ type call struct {
 	trusted bool
 	by      string
 	changed func()
+	record  func(c *call, name string, err error) error // of what is refused
 }
 
 // ServeHTTP answers one request.
@@ -129,7 +130,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.tell(w, http.StatusMethodNotAllowed, nil, errors.New("want POST"))
 		return
 	}
-	c := &call{State: s.state.Load(), ctx: r.Context(), uid: uid, trusted: s.trusted(uid), by: fmt.Sprintf("uid %d", uid), changed: s.changed}
+	c := &call{State: s.state.Load(), ctx: r.Context(), uid: uid, trusted: s.trusted(uid),
+		by: fmt.Sprintf("uid %d", uid), changed: s.changed, record: s.record}
 	if err := s.permit(c, name, o); err != nil {
 		s.fail(w, c, name, err)
 		return

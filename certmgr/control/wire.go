@@ -26,6 +26,10 @@ type serialAsked struct {
 	Serial string `json:"serial"`
 }
 
+// maxSerial is more than any serial has in digits and colons. Longer ones do
+// not get as far as the audit file.
+const maxSerial = 128
+
 type listAsked struct {
 	Status  ca.Status     `json:"status,omitempty"`
 	Text    string        `json:"text,omitempty"`
@@ -163,6 +167,9 @@ type revokeAsked struct {
 }
 
 func (a revokeAsked) revocation() (r ca.Revocation, err error) {
+	if len(a.Serial) > maxSerial {
+		return r, fmt.Errorf("serial of %d characters: want up to %d", len(a.Serial), maxSerial)
+	}
 	r = ca.Revocation{Serial: a.Serial, Since: a.Since}
 	if a.Reason != "" {
 		r.Reason, err = ca.ParseReason(a.Reason)
