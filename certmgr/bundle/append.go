@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"mailseal/internal/durable"
@@ -51,7 +52,14 @@ func FindPlace(base string) (*Place, error) {
 	if p.File == "" {
 		return nil, fmt.Errorf("neither %s.crt nor %s.cert nor %s.pem is there; want the file to put the certificate into", base, base, base)
 	}
+	// The file itself is replaced, not the link to it.
 	var err error
+	if p.File, err = filepath.EvalSymlinks(p.File); err != nil {
+		return nil, err
+	}
+	if err := writable(filepath.Dir(p.File)); err != nil {
+		return nil, err
+	}
 	if p.old, err = os.ReadFile(p.File); err != nil {
 		return nil, err
 	}

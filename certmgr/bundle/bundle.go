@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"mailseal/internal/durable"
@@ -76,20 +77,33 @@ const (
 	public = 0o644
 )
 
-// Free returns an error that wraps ErrExists where Write would refuse because
-// of a file: to be asked before anything is issued. hasKey as of the Bundle.
+// Free returns an error where Write would fail because of a file, one that wraps
+// ErrExists where it is in the way: to be asked before anything is issued. hasKey
+// as of the Bundle.
 func Free(base string, hasKey bool, o Options) error {
-	if o.Replace {
-		return nil
-	}
 	for _, name := range names(base, hasKey, o) {
+		if info, err := os.Stat(name); err == nil && o.Replace && !info.Mode().IsRegular() {
+			return fmt.Errorf("%s: not a file, and not replaced; name others", name)
+		}
+		if o.Replace {
+			continue
+		}
 		if _, err := os.Lstat(name); err == nil {
 			return fmt.Errorf("%s %w", name, ErrExists)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	return nil
+	return writable(filepath.Dir(base))
+}
+
+// writable finds out whether files can be made in a folder.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".mailseal.*.tmp")
+	if err != nil {
+		return fmt.Errorf("files cannot be made in %s: %w", dir, errors.Unwrap(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // names are the files that there will be.

@@ -141,6 +141,30 @@ func TestNothingIsReplaced(t *testing.T) {
 	}
 }
 
+// Before anything is issued it is known that there is no place for it.
+func TestNoFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "mx.crt"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		base string
+		o    bundle.Options
+		want string
+	}{
+		{filepath.Join(dir, "absent", "mx"), bundle.Options{}, "files cannot be made in " + filepath.Join(dir, "absent") + ": no such file"},
+		{filepath.Join(dir, "absent", "mx"), bundle.Options{Replace: true}, "files cannot be made in"},
+		{filepath.Join(dir, "mx"), bundle.Options{Replace: true}, "mx.crt: not a file, and not replaced"},
+	} {
+		if err := bundle.Free(tt.base, true, tt.o); err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, bundle.ErrExists) {
+			t.Errorf("Free(%s): %v, want %q", tt.base, err, tt.want)
+		}
+	}
+	if got := files(t, dir); !slices.Equal(got, []string{"mx.crt"}) {
+		t.Errorf("there is %q", got)
+	}
+}
+
 // What does not belong together is not written.
 func TestWriteRefuses(t *testing.T) {
 	p := testpki.New(t)
@@ -213,6 +237,32 @@ func TestPlace(t *testing.T) {
 		if got := readFile(t, base+ending); !bytes.Equal(got, now) {
 			t.Errorf("%s: a refusal changed the file", ending)
 		}
+	}
+}
+
+// A certificate behind a link is written where it is; the link stays.
+func TestPlaceBehindALink(t *testing.T) {
+	p := testpki.New(t)
+	id := p.Host("mx.corp.example", ca.P256)
+	dir := t.TempDir()
+	live, link := filepath.Join(dir, "live.crt"), filepath.Join(dir, "mx.crt")
+	for name, content := range map[string][]byte{live: testpki.CertPEM(id.Certificate), filepath.Join(dir, "mx.key"): testpki.KeyPEM(t, id.Key)} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("live.crt", link); err != nil {
+		t.Fatal(err)
+	}
+	place, err := bundle.FindPlace(filepath.Join(dir, "mx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := place.Put(p.Issue(ca.Request{Profile: ca.Host, Hosts: []string{"mx.corp.example"}, PublicKey: place.Public}).Certificate); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != "live.crt" || bytes.Count(readFile(t, live), []byte("BEGIN CERTIFICATE")) != 2 {
+		t.Errorf("link to %q, %v; live.crt has\n%s", to, err, readFile(t, live))
 	}
 }
 

@@ -36,6 +36,24 @@ func (i *Issued) Identity() pki.Identity {
 // Serial is the certificate's number as the folder writes it.
 func (i *Issued) Serial() string { return index.Serial(i.Certificate.SerialNumber) }
 
+// Subject is the certificate's name as the Preview and lists have it.
+func (i *Issued) Subject() string {
+	line, err := index.Oneline(i.Certificate.RawSubject)
+	if err != nil {
+		return i.Certificate.Subject.String()
+	}
+	return index.Readable(line)
+}
+
+// Names are the subject alternative names.
+func (i *Issued) Names() []string { return namesOf(i.Certificate) }
+
+// Days is how long the certificate is good.
+func (i *Issued) Days() int { return wholeDays(i.Certificate.NotBefore, i.Certificate.NotAfter) }
+
+// wholeDays are those of a certificate, to whose time both ends belong.
+func wholeDays(from, to time.Time) int { return int((to.Sub(from) + time.Second) / (24 * time.Hour)) }
+
 // Issue makes a certificate and records it in the folder. When it returns nil
 // the record is on the disk; when it returns an error that is ErrRefused, that
 // is on record.

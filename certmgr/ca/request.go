@@ -115,7 +115,7 @@ type Preview struct {
 func (c *CA) Preview(r Request) (Preview, error) {
 	p, err := c.preview(r)
 	if err != nil {
-		return p, c.refuse("issue", r.By, r.details(), fmt.Errorf("issue: %w", err))
+		return p, c.refuse("issue", r.By, r.details(), err)
 	}
 	return p, nil
 }
@@ -138,7 +138,7 @@ func (c *CA) preview(r Request) (Preview, error) {
 	}
 	return Preview{
 		Profile: r.Profile, Subject: o.subject, Names: o.names.all, From: o.from, To: o.to,
-		Days: int((o.to.Sub(o.from) + time.Second) / (24 * time.Hour)), Warnings: o.warnings,
+		Days: wholeDays(o.from, o.to), Warnings: o.warnings,
 	}, nil
 }
 

@@ -59,7 +59,7 @@ func (c *CA) Summary() (Summary, error) {
 	s := Summary{
 		Dir: c.dir, Subject: index.Readable(subject), Memo: a.settings.Memo, URL: a.settings.URL,
 		Key: describeKey(cert.PublicKey), Serial: index.Serial(cert.SerialNumber), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
-		Days: int((cert.NotAfter.Sub(cert.NotBefore) + time.Second) / (24 * time.Hour)), DaysLeft: daysLeft(cert.NotAfter, now),
+		Days: wholeDays(cert.NotBefore, cert.NotAfter), DaysLeft: daysLeft(cert.NotAfter, now),
 		SHA256: fingerprint(cert), SHA1: colons(sha[:]), PermitDNS: cert.PermittedDNSDomains, PermitEmail: cert.PermittedEmailAddresses,
 	}
 	s.YearsLeft = float64(s.DaysLeft) / 365.25

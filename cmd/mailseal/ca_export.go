@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ and otherwise in DER, which Windows and phones import from a file .cer or .crt.`
 				case *out == "":
 					return writeNew(env, "", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0)
 				case *replace:
+					if info, err := os.Stat(*out); err == nil && !info.Mode().IsRegular() {
+						return failf(exCantCreate, "%s: not a file, and not replaced; without -out it goes to standard output", *out)
+					}
 					if err := durable.WriteFile(*out, bundle.Certificate(*out, cert), 0o644); err != nil {
 						return fail(exCantCreate, err)
 					}

@@ -12,10 +12,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"mailseal/certmgr/bundle"
 	"mailseal/certmgr/ca"
-	"mailseal/internal/pki"
 )
 
 // A handOver is how a new certificate is written: the flags that issue and
@@ -98,7 +98,12 @@ func (h *handOver) prepare(env Env, request bool) (err error) {
 		}
 		h.options.Passphrase = string(phrase)
 	}
-	return caError(bundle.Free(h.out, !request, h.options))
+	if err := bundle.Free(h.out, !request, h.options); errors.Is(err, bundle.ErrExists) {
+		return caError(err)
+	} else if err != nil {
+		return fail(exCantCreate, err)
+	}
+	return nil
 }
 
 // profile is what goes into the profile besides the certificate.
@@ -198,6 +203,7 @@ func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 	if h.p12Pass != "" {
 		w.Passphrase = "" // its owner has it
 	}
+	subject, names, to := i.Subject(), i.Names(), i.Certificate.NotAfter.UTC()
 	if h.json {
 		err = writeJSON(env.Stdout, struct {
 			Serial     string   `json:"serial"`
@@ -207,11 +213,14 @@ func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 			Files      []string `json:"files"`
 			Passphrase string   `json:"passphrase,omitempty"`
 			Warnings   []string `json:"warnings,omitempty"`
-		}{i.Serial(), i.Certificate.Subject.String(), append(pki.Addresses(i.Certificate), i.Certificate.DNSNames...),
-			i.Certificate.NotAfter.UTC().Format("2006-01-02T15:04:05Z"), w.Files, w.Passphrase, i.Warnings})
+		}{i.Serial(), subject, append([]string{}, names...), to.Format("2006-01-02T15:04:05Z"), w.Files, w.Passphrase, i.Warnings})
 	} else {
 		var b bytes.Buffer
-		fmt.Fprintf(&b, "serial      %s\n", i.Serial())
+		fmt.Fprintf(&b, "serial      %s\nsubject     %s\n", i.Serial(), plain(subject))
+		if len(names) > 0 {
+			fmt.Fprintf(&b, "names       %s\n", plain(strings.Join(names, ", ")))
+		}
+		fmt.Fprintf(&b, "to          %s, %d days\n", to.Format(time.DateOnly), i.Days())
 		for _, f := range w.Files {
 			fmt.Fprintf(&b, "wrote       %s\n", f)
 		}

@@ -63,12 +63,21 @@ func caListCommand() command {
 
 func writeRecords(w io.Writer, rs []ca.Record) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "SERIAL\tSTATUS\tUNTIL\tDAYS\tPROFILE\tSUBJECT\tMEMO")
+	fmt.Fprintln(t, "SERIAL\tSTATUS\tUNTIL\tDAYS\tPROFILE\tSUBJECT\tNAMES\tMEMO")
 	for _, r := range rs {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.Serial, r.Status, r.NotAfter.UTC().Format(time.DateOnly), r.DaysLeft,
-			orDash(r.Profile), plain(r.Subject), plain(r.Memo))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Serial, r.Status, r.NotAfter.UTC().Format(time.DateOnly), r.DaysLeft,
+			orDash(r.Profile), plain(r.Subject), orDash(plain(someNames(r.Names))), plain(r.Memo))
 	}
 	return t.Flush()
+}
+
+// someNames leaves a line readable; ca show has all of them.
+func someNames(names []string) string {
+	const some = 4
+	if len(names) <= some {
+		return strings.Join(names, ",")
+	}
+	return fmt.Sprintf("%s,+%d", strings.Join(names[:some], ","), len(names)-some)
 }
 
 func orDash(s string) string {

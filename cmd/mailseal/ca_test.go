@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// testCA makes a CA with a fast key, and returns a call of a command on it.
+func testCA(t *testing.T) (dir string, on func(args ...string) (stdout, stderr string, status int)) {
+	t.Helper()
+	dir = t.TempDir()
+	if _, errs, status := call("", "ca", "init", "-dir", filepath.Join(dir, "CA"), "-subject", "/C=JP/O=MyCorp/CN=Private CA", "-key", "p256", "-no-passphrase"); status != exOK {
+		t.Fatalf("status %d, %s", status, errs)
+	}
+	return dir, func(args ...string) (string, string, int) {
+		t.Helper()
+		return call("", append([]string{"ca", args[0], "-dir", filepath.Join(dir, "CA")}, args[1:]...)...)
+	}
+}
+
+// What was issued is told: number, subject, names, days; and the list has the
+// names too.
+func TestCAIssueTells(t *testing.T) {
+	dir, on := testCA(t)
+	base := filepath.Join(dir, "mx")
+	out, errs, status := on("issue", "-profile", "host", "-cn", "mx.example.jp", "-dns", "mail.example.jp", "-ip", "192.0.2.1", "-days", "90", "-key", "p256", "-yes", "-out", base)
+	want := regexp.MustCompile(`^serial      [0-9A-F]{32}
+subject     /C=JP/O=MyCorp/CN=mx.example.jp
+names       mx.example.jp, mail.example.jp, 192.0.2.1
+to          20\d\d-\d\d-\d\d, 90 days
+wrote       \S+/mx.key
+wrote       \S+/mx.crt
+wrote       \S+/mx-chain.pem
+$`)
+	if !want.MatchString(out) || errs != "" || status != exOK {
+		t.Errorf("status %d, %q, %s; want %s", status, errs, out, want)
+	}
+	if out, _, _ := on("list"); !strings.Contains(out, "/C=JP/O=MyCorp/CN=mx.example.jp  mx.example.jp,mail.example.jp,192.0.2.1") {
+		t.Errorf("list:\n%s", out)
+	}
+}
+
+// A refusal is one line that says what is wanted, and stands in the audit file;
+// what could not be written is not issued at all.
+func TestCAIssueRefuses(t *testing.T) {
+	dir, on := testCA(t)
+	folder := filepath.Join(dir, "here.crt")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args, want string
+		status     int
+	}{
+		{"-profile host -cn mx.example.jp -days 900 -out " + dir + "/x", "days 900: want 1 to 825 in a host certificate", exDataErr},
+		{"-profile user -cn Bob -email ボブ@example.jp -out " + dir + "/x", "e-mail address \"ボブ@example.jp\": only ASCII can stand before the @ here", exDataErr},
+		{"-profile host -cn " + strings.Repeat("a", 60) + ".example.jp -out " + dir + "/x", "common name \"" + strings.Repeat("a", 60) + ".example.jp\": longer than 64 characters", exDataErr},
+		{"-profile host -cn mx.example.jp -out " + dir + "/absent/x", "files cannot be made in " + dir + "/absent: no such file or directory", exCantCreate},
+		{"-profile host -cn mx.example.jp -replace -out " + dir + "/here", dir + "/here.crt: not a file, and not replaced; name others", exCantCreate},
+	} {
+		out, errs, status := on(append([]string{"issue", "-yes", "-key", "p256"}, strings.Fields(tt.args)...)...)
+		if want := "mailseal ca issue: " + tt.want + "\n"; errs != want || out != "" || status != tt.status {
+			t.Errorf("%s: status %d, %q, %q; want %d, %q", tt.args, status, out, errs, tt.status, want)
+		}
+	}
+	if out, _, status := on("audit"); status != exOK || !strings.Contains(out, ": 0 issued, 0 revoked, 3 refused\n") {
+		t.Errorf("audit: status %d\n%s", status, out)
+	}
+	if _, errs, status := on("export", "-replace", "-out", folder); status != exCantCreate || !strings.Contains(errs, "not a file, and not replaced") {
+		t.Errorf("export: status %d, %s", status, errs)
+	}
+}
