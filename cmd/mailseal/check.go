@@ -39,7 +39,8 @@ var advice = []string{
 		"With anything else the MTA itself delivers half-edited mail when the milter ends in the middle of it.",
 	"sendmail: define(`confMAX_MIME_HEADER_LENGTH', `0/0'), or it rewrites header fields within signed mail that is oddly made.",
 	"Postfix: set bounce_size_limit = 1; sendmail: put nobodyreturn into confPRIVACY_FLAGS. " +
-		"With anything else a captured mail that is sent again and bounces brings its sender what was opened.",
+		"mailseal asks for notices without the content (RET=HDRS), but not every filter between this MTA and the mailbox passes that on. " +
+		"A captured mail that is sent again and bounces would bring its sender what was opened.",
 }
 
 // runCheck checks and tells. With the flags of the daemon it looks at what that

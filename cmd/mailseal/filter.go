@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mailseal/internal/config"
@@ -178,6 +179,14 @@ func (f *filter) deliver(env Env, m *message.Message, edits []message.Edit) erro
 	return nil
 }
 
+// returned is what notices of a mail are to quote, where the verdict says so.
+func returned(v message.Verdict) string {
+	if slices.Contains(v.Edits, message.Edit(message.ReturnHeaders{})) {
+		return "HDRS"
+	}
+	return ""
+}
+
 // statuses are what the actions exit with.
 var statuses = map[message.Action]int{
 	message.Accept: exOK, message.Defer: exTempFail, message.Reject: exUnavailable,
@@ -210,10 +219,11 @@ func (f *filter) tell(env Env, c *config.Config, o gateway.Outcome) error {
 			Layers     []gateway.Layer  `json:"layers,omitempty"`
 			Tags       []string         `json:"tags,omitempty"`
 			Reply      string           `json:"reply,omitempty"`
+			Return     string           `json:"return,omitempty"` // RET, where we set it
 			Why        []string         `json:"why"`
 			Problem    string           `json:"problem,omitempty"`
 			Recipients []string         `json:"recipients"`
-		}{v.Action.String(), o.Event, o.Direction.String(), o.Identity, o.Result, o.Opening, o.Layers, o.Tags, reply, o.Why, problem, rcpts})
+		}{v.Action.String(), o.Event, o.Direction.String(), o.Identity, o.Result, o.Opening, o.Layers, o.Tags, reply, returned(v), o.Why, problem, rcpts})
 		if err != nil {
 			return fail(exIOErr, err)
 		}

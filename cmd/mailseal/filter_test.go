@@ -31,6 +31,10 @@ func TestTell(t *testing.T) {
 		"verified": {gateway.Outcome{
 			Verdict: message.Verdict{Action: message.Accept}, Event: "verified", Result: &verdict.Result{Status: verdict.None},
 		}, 0, "accept: inbound verified: mx.example.test; smime=none"},
+		"opened": {gateway.Outcome{
+			Verdict: message.Verdict{Action: message.Accept, Edits: []message.Edit{message.ReplaceBody{}, message.ReturnHeaders{}}},
+			Event:   "opened", Result: &verdict.Result{Status: verdict.None},
+		}, 0, "accept: inbound opened: mx.example.test; smime=none"},
 		"deferred": {gateway.Outcome{
 			Verdict: message.Verdict{Action: message.Defer, Reply: message.Reply{Code: 452, Enhanced: "4.3.1", Text: "try again"}},
 			Event:   "deferred", Err: errors.New("disk\nfull"), Why: []string{"storage"},
@@ -57,16 +61,16 @@ func TestTell(t *testing.T) {
 			f.json = true
 			status := report(&b, "filter", f.tell(env, c, tt.o))
 			var got struct {
-				Action, Event, Direction, Identity, Reply, Problem string
-				Why, Recipients                                    []string
-				Result                                             *verdict.Result
+				Action, Event, Direction, Identity, Reply, Problem, Return string
+				Why, Recipients                                            []string
+				Result                                                     *verdict.Result
 			}
 			if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 				t.Fatal(err)
 			}
 			if status != tt.status || got.Action != tt.o.Verdict.Action.String() || got.Event != name || got.Identity != tt.o.Identity ||
 				len(got.Why) != len(tt.o.Why) || (got.Result != nil) != (tt.o.Result != nil) || got.Recipients[0] != "bob@partner.test" ||
-				(got.Problem != "") != (tt.o.Err != nil) || !strings.HasSuffix(got.Reply, tt.o.Verdict.Reply.Text) {
+				(got.Problem != "") != (tt.o.Err != nil) || (got.Return == "HDRS") != (name == "opened") || !strings.HasSuffix(got.Reply, tt.o.Verdict.Reply.Text) {
 				t.Errorf("status %d, %+v", status, got)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +83,9 @@ func TestOpening(t *testing.T) {
 			if verdict.Action != message.Accept {
 				t.Fatalf("%v", verdict)
 			}
+			if slices.Contains(verdict.Edits, message.Edit(message.ReturnHeaders{})) != tt.opens {
+				t.Errorf("notices to quote the header alone: %v", !tt.opens)
+			}
 			_, rest, _ := strings.Cut(strings.ReplaceAll(got, "\n ", " "), "\n")
 			if !strings.HasPrefix(got, "Authentication-Results: mx.example.jp; smime=") {
 				t.Errorf("no result:\n%s", got)
@@ -126,6 +130,19 @@ func TestGatewayKey(t *testing.T) {
 		if strings.Contains(got, secret) != opens {
 			t.Errorf("to %s: opened %v", rcpt, !opens)
 		}
+	}
+}
+
+// No notice goes to the null sender.
+func TestReturnHeadersToNobody(t *testing.T) {
+	v := newVault(t)
+	v.hold(v.alice)
+	m := v.read(v.encrypt(letter, gcm, v.alice))
+	m.Envelope = message.Envelope{QueueID: "Q1", Client: outside, Recipients: []message.Recipient{{Address: aliceAt}}}
+	o := v.gateway().Decide(context.Background(), m)
+	defer o.Verdict.Close()
+	if o.Opening == nil || o.Opening.Decrypted != DecryptedYes || slices.Contains(o.Verdict.Edits, message.Edit(message.ReturnHeaders{})) {
+		t.Errorf("%+v: %v", o.Opening, o.Verdict.Edits)
 	}
 }
 
