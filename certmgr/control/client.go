@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	"mailseal/certmgr/ca"
 	"mailseal/certmgr/edition"
+	"mailseal/internal/peercred"
 )
 
 // A Client asks a Server. Its methods are those of ca.CA.
@@ -27,15 +29,17 @@ type Client struct {
 }
 
 // Dial makes a Client that asks at the socket when it has to. It has no
-// certificate and no chain.
-func Dial(socket string) *Client {
-	return &Client{http: http.Client{Timeout: slowAnswer, Transport: transport(socket)}}
+// certificate and no chain. Where users are given, only one of these may have
+// made the socket: another who has taken its place would hand out keys that it
+// knows.
+func Dial(socket string, of ...int) *Client {
+	return &Client{http: http.Client{Timeout: slowAnswer, Transport: transport(socket, of)}}
 }
 
-// Connect asks whether a CA answers at the socket. The error is ErrNotRunning
-// where nobody does.
-func Connect(ctx context.Context, socket string) (*Client, error) {
-	c := Dial(socket)
+// Connect asks whether a CA answers at the socket, as Dial has it. The error is
+// ErrNotRunning where nobody does, and ErrForbidden where another user does.
+func Connect(ctx context.Context, socket string, of ...int) (*Client, error) {
+	c := Dial(socket, of...)
 	var h hello
 	if err := c.ask(ctx, "hello", nothing{}, &h); err != nil {
 		c.Close()
@@ -49,17 +53,37 @@ func Connect(ctx context.Context, socket string) (*Client, error) {
 	return c, nil
 }
 
-func transport(socket string) *http.Transport {
+func transport(socket string, of []int) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 				return nil, ErrNotRunning
 			}
-			return c, err
+			if err != nil || len(of) == 0 {
+				return c, err
+			}
+			if err := madeBy(c, of); err != nil {
+				c.Close()
+				return nil, err
+			}
+			return c, nil
 		},
 		MaxIdleConns: 1, IdleConnTimeout: idle, MaxResponseHeaderBytes: maxHeader, DisableCompression: true,
 	}
+}
+
+// madeBy checks who has made the socket that answers.
+func madeBy(c net.Conn, of []int) error {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return fmt.Errorf("%s: no Unix socket: %w", c.RemoteAddr(), ErrForbidden)
+	}
+	uid, err := peercred.UID(u)
+	if err == nil && !slices.Contains(of, uid) {
+		err = fmt.Errorf("user %d has made that socket, whose the CA is not; stop what runs there: %w", uid, ErrForbidden)
+	}
+	return err
 }
 
 // Close lets the connection go.
@@ -113,11 +137,14 @@ func (c *Client) ask(ctx context.Context, name string, question, answer any) err
 // plainly takes the URL out of an error: nobody has typed one.
 func plainly(err error) error {
 	var op *net.OpError
-	if errors.Is(err, ErrNotRunning) {
+	var at *url.Error
+	switch {
+	case errors.Is(err, ErrNotRunning):
 		return ErrNotRunning
-	}
-	if errors.As(err, &op) {
+	case errors.As(err, &op):
 		return op
+	case errors.As(err, &at):
+		return at.Err
 	}
 	return err
 }

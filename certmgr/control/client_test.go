@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -201,5 +202,20 @@ func TestNotRunning(t *testing.T) {
 	ln.Close()
 	if _, err := Connect(t.Context(), filepath.Join(dir, "s")); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("stale: %v", err)
+	}
+}
+
+// TestWhoseSocket: a socket that another user has made is not asked.
+func TestWhoseSocket(t *testing.T) {
+	r := newRig(t)
+	r.server.own = os.Geteuid()
+	path := r.serve()
+	c, err := Connect(t.Context(), path, otherUID, os.Geteuid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if _, err := Connect(t.Context(), path, os.Geteuid()+1); !errors.Is(err, ErrForbidden) || strings.Contains(err.Error(), "http://") {
+		t.Errorf("%v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"io/fs"
+	"os"
+	"syscall"
 	"time"
 
 	"mailseal/certmgr/ca"
@@ -45,7 +47,7 @@ func (f *caFlags) daemon() (authority, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answering)
 	defer cancel()
-	c, err := control.Connect(ctx, f.socket)
+	c, err := control.Connect(ctx, f.socket, f.owners()...)
 	switch {
 	case err == nil:
 		return c, nil
@@ -55,6 +57,17 @@ func (f *caFlags) daemon() (authority, error) {
 		return nil, fail(exNoPerm, err)
 	}
 	return nil, fail(exUnavailable, err)
+}
+
+// owners are whom the daemon may run as: root, we, or who has the folder.
+func (f *caFlags) owners() []int {
+	of := []int{0, os.Geteuid()}
+	if info, err := os.Stat(f.dir); err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			of = append(of, int(stat.Uid))
+		}
+	}
+	return of
 }
 
 // look is the CA for what needs no key.
