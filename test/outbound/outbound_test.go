@@ -5,6 +5,7 @@ package outbound_test
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -66,10 +67,14 @@ func settings(p *testpki.PKI) daemon.Settings {
 }
 
 func TestSamples(t *testing.T) {
+	setups := host.Both // which socket it is changes no mail, as others see to
+	if os.Getenv("MAILSEAL_SLOW") != "" {
+		setups = host.Setups
+	}
 	p := testpki.New(t)
 	settings := settings(p)
 	j := newJudges(t, p, settings.Identities...)
-	for _, setup := range host.Setups {
+	for _, setup := range setups {
 		t.Run(setup.String(), func(t *testing.T) {
 			t.Parallel()
 			(&round{Host: host.Start(t, setup, settings, refusing), judges: j, samples: samples}).run(t)
