@@ -110,7 +110,9 @@ func Open(dir string, o OpenOptions) (*CA, error) {
 	if _, err := os.Lstat(c.path(initFile)); err == nil {
 		return nil, fmt.Errorf("open CA %s: it was never finished; run ca init again", c.dir)
 	}
-	if err := c.load(o); err != nil {
+	if err := c.load(o); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open CA %s: %w; ca init makes a CA, ca import takes over a folder of openssl ca", c.dir, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("open CA %s: %w", c.dir, err)
 	}
 	return c, nil

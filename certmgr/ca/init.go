@@ -142,10 +142,8 @@ func (c *CA) claim() error {
 	if exists(c.path(initFile)) {
 		return os.Chmod(c.dir, 0o700)
 	}
-	for _, name := range []string{certFile, chainFile, keyFolder, newCerts, serialFile, crlNumFile, indexFile, attrFile, confFile, settingsFile, auditFile, "cakey.pem"} {
-		if exists(c.path(name)) {
-			return refusal{fmt.Errorf("the folder holds %s: it is a CA already, or was one; nothing is overwritten", name)}
-		}
+	if err := c.vacant(); err != nil {
+		return err
 	}
 	// It may have been there, open to others.
 	if err := os.Chmod(c.dir, 0o700); err != nil {
@@ -155,6 +153,27 @@ func (c *CA) claim() error {
 		return err
 	}
 	return c.write(initFile, []byte("ca init has not finished here\n"), 0o600)
+}
+
+// Vacant is the error with which Init refuses a folder that holds a CA.
+func Vacant(dir string) error {
+	c, err := newFolder(dir, nil, nil)
+	if err != nil || exists(c.path(initFile)) {
+		return err
+	}
+	if err := c.vacant(); err != nil {
+		return fmt.Errorf("init CA %s: %w", c.dir, err)
+	}
+	return nil
+}
+
+func (c *CA) vacant() error {
+	for _, name := range []string{certFile, chainFile, keyFolder, newCerts, serialFile, crlNumFile, indexFile, attrFile, confFile, settingsFile, auditFile, "cakey.pem"} {
+		if exists(c.path(name)) {
+			return refusal{fmt.Errorf("the folder holds %s: it is a CA already, or was one; nothing is overwritten", name)}
+		}
+	}
+	return nil
 }
 
 // certifyNew makes the CA's certificate: self-signed, or by the parent.

@@ -65,9 +65,12 @@ func (i *caInit) run(env Env) error {
 		return err
 	}
 	if i.intermediate {
+		err := ca.Vacant(i.dir)
+		if err != nil && !i.replace { // no root is made for nothing
+			return caError(err)
+		}
 		root := i.o
 		root.Subject.CommonName += " Root"
-		var err error
 		if i.o.Parent, err = ca.Init(i.root(), root); err != nil {
 			return caError(err)
 		}

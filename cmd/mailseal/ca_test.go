@@ -73,3 +73,18 @@ func TestCAIssueRefuses(t *testing.T) {
 		t.Errorf("export: status %d, %s", status, errs)
 	}
 }
+
+// No root is made for a CA that cannot be made.
+func TestCAInitIntermediate(t *testing.T) {
+	dir, on := testCA(t)
+	_, errs, status := on("init", "-intermediate", "-subject", "/CN=Other CA", "-key", "p256", "-no-passphrase")
+	if status != exDataErr || !strings.Contains(errs, "the folder holds cacert.pem: it is a CA already") {
+		t.Errorf("status %d, %s", status, errs)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "CA-root")); err == nil {
+		t.Error("there is a root")
+	}
+	if _, errs, status := call("", "ca", "show", "-dir", dir); status != exNoInput || !strings.HasSuffix(errs, "cacert.pem: no such file or directory; ca init makes a CA, ca import takes over a folder of openssl ca\n") {
+		t.Errorf("no CA: status %d, %s", status, errs)
+	}
+}
