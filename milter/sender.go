@@ -13,7 +13,8 @@ import (
 // the null sender, to whom no notice goes, it writes nothing.
 //
 // Postfix takes RET and ENVID and leaves what else came with MAIL as it is; a
-// further parameter is a warning in its log (cleanup_chg_from). sendmail forgets
+// further parameter is a warning in its log (cleanup_chg_from). Before 3.3 it
+// takes none, with a warning likewise. sendmail forgets
 // all parameters of MAIL, but the size, when there are new ones
 // (reset_mail_esmtp_args), so it is told again those that it takes. It does not
 // take AUTH twice.
