@@ -269,8 +269,13 @@ func (m *certmgr) state(c *config.Config) (control.State, error) {
 	if err != nil || u == nil {
 		return s, err
 	}
-	s.Web, err = strconv.Atoi(u.Uid)
-	return s, err
+	if s.Web, err = strconv.Atoi(u.Uid); err != nil {
+		return s, err
+	}
+	if s.Web == 0 || s.Web == os.Geteuid() {
+		return s, fail(exConfig, c.At("ca.web_user", fmt.Errorf("certmgr runs with the rights of %s, who could then have everything from it; want another user", u.Username)))
+	}
+	return s, nil
 }
 
 // webUser is the user of the web, nil for none. The default one need not be

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"mailseal/certmgr/ca"
 	"mailseal/certmgr/control"
+	"mailseal/internal/config"
 )
 
 // TestGuarded: what others could exchange is refused, at every step of the way.
@@ -216,6 +218,23 @@ func TestCertmgrConfig(t *testing.T) {
 	}
 	if _, errs, got := call("", "web", "-config", conf); got != status || !strings.Contains(errs, want) {
 		t.Errorf("%d, %q", got, errs)
+	}
+}
+
+// TestWebUserApart: the user of the web is not the one who may do everything.
+func TestWebUserApart(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Skipf("this user has no name: %v", err)
+	}
+	conf, _ := certmgrFiles(t)
+	c, err := config.Load(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.CA.WebUser = me.Username // "root" no file can say
+	if s, err := new(certmgr).state(c); err == nil || !strings.Contains(err.Error(), "want another user") {
+		t.Errorf("web user %d: %v", s.Web, err)
 	}
 }
 
