@@ -79,15 +79,20 @@ func openCA(env Env, dir, file string) (*ca.CA, error) {
 	}
 	c, err := ca.Open(dir, ca.OpenOptions{Passphrase: phrase})
 	if errors.Is(err, pki.ErrNoPassphrase) {
-		if _, ok := terminal(env.Stdin); !ok {
-			return nil, fail(exDataErr, fmt.Errorf("%w; give the file that holds it with -passphrase-file", err))
-		}
-		if phrase, err = askSecret(env, "passphrase of the CA's key in "+dir+": "); err != nil {
+		if phrase, err = askForKey(env, dir, err); err != nil {
 			return nil, err
 		}
 		c, err = ca.Open(dir, ca.OpenOptions{Passphrase: phrase})
 	}
 	return c, caError(err)
+}
+
+// askForKey asks for the passphrase that was missing when a CA was opened.
+func askForKey(env Env, dir string, missing error) ([]byte, error) {
+	if _, ok := terminal(env.Stdin); !ok {
+		return nil, fail(exDataErr, fmt.Errorf("%w; give the file that holds it with -passphrase-file", missing))
+	}
+	return askSecret(env, "passphrase of the CA's key in "+dir+": ")
 }
 
 // credential is the name of the passphrase where systemd passes it.

@@ -16,6 +16,7 @@ import (
 	"mailseal/certmgr/ca"
 	"mailseal/internal/audit"
 	"mailseal/internal/durable"
+	"mailseal/internal/pki"
 )
 
 // statusProblems is ca audit's status where folder and audit file differ.
@@ -104,6 +105,12 @@ goes on working on it.`,
 
 func (f *caFlags) takeOver(env Env, o ca.ImportOptions) error {
 	c, done, err := ca.Import(f.dir, o)
+	if errors.Is(err, pki.ErrNoPassphrase) { // nothing was changed yet
+		if o.Passphrase, err = askForKey(env, f.dir, err); err != nil {
+			return err
+		}
+		c, done, err = ca.Import(f.dir, o)
+	}
 	if err != nil {
 		return caError(err)
 	}
