@@ -141,6 +141,8 @@ func plainly(err error) error {
 	switch {
 	case errors.Is(err, ErrNotRunning):
 		return ErrNotRunning
+	case errors.Is(err, io.EOF):
+		return errors.New("certmgr ended before it answered; look with mailseal ca list whether it was done")
 	case errors.As(err, &op):
 		return op
 	case errors.As(err, &at):

@@ -219,3 +219,28 @@ func TestWhoseSocket(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestEnded: a daemon that ends in the middle may have done what it was asked.
+func TestEnded(t *testing.T) {
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 1<<16)) // or the client would be told of a reset
+			c.Close()
+		}
+	}()
+	if _, err := Connect(t.Context(), ln.Addr().String()); err == nil || !strings.Contains(err.Error(), "ended before it answered") {
+		t.Errorf("%v", err)
+	}
+	ln.Close()
+	<-ended
+}
