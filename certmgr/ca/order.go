@@ -2,6 +2,7 @@ package ca
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -68,6 +69,9 @@ func (a *authority) newOrder(r Request, now time.Time) (*order, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if _, ed := o.public.(ed25519.PublicKey); p.agree && (ed || o.public == nil && o.kind == Ed25519) {
+		o.warnings = append(o.warnings, "an Ed25519 key only signs: nobody can encrypt to it")
 	}
 	if days := a.settings.days(p); r.Days == 0 && o.to.Before(o.from.AddDate(0, 0, days).Add(-time.Second)) {
 		o.warnings = append(o.warnings, fmt.Sprintf("it ends with the CA itself, before its %d days are over; renew the CA", days))

@@ -231,6 +231,12 @@ func TestPreview(t *testing.T) {
 	if after := snapshot(t, c.Dir()); after != before {
 		t.Error("the folder was changed")
 	}
+	for key, want := range map[KeyKind]bool{Ed25519: true, P256: false} {
+		r := Request{Profile: Gateway, Subject: Subject{CommonName: "corp.example"}, Key: key}
+		if p, err := c.Preview(r); err != nil || strings.Contains(strings.Join(p.Warnings, "\n"), "nobody can encrypt to it") != want {
+			t.Errorf("%v: %q, %v", key, p.Warnings, err)
+		}
+	}
 	// A refusal is on record, and once; asking for the names leaves none.
 	refusedWithoutATrace(t, c, "no name that a user", func() error { _, err := c.Preview(Request{Profile: User}); return err })
 	refusedWithoutATrace(t, c, "no name that a user", func() error { _, err := c.Names(Request{Profile: User}); return err })
