@@ -201,7 +201,8 @@ func (c *CA) readCRL() (*CRL, error) {
 
 // CRLDue is when the next list should be made: when two thirds of the present
 // one's time are over, so that a third is left to mend what hinders it, and at
-// once where there is none or where it does not have what was revoked since.
+// once where there is none, where it does not have what was revoked since, or
+// where a clock that was wrong has dated it to a time to come.
 // A list that has ended turns every sendmail verification to FAIL.
 func (c *CA) CRLDue() (time.Time, error) {
 	lock, err := c.reading()
@@ -225,7 +226,7 @@ func (c *CA) CRLDue() (time.Time, error) {
 	}); err != nil {
 		return time.Time{}, fmt.Errorf("crl: %w", err)
 	}
-	if revoked != list.Revoked {
+	if revoked != list.Revoked || list.ThisUpdate.After(c.now()) {
 		return c.now(), nil
 	}
 	return list.NextUpdate.Add(-list.NextUpdate.Sub(list.ThisUpdate) / 3), nil

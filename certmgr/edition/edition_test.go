@@ -86,6 +86,7 @@ func TestRenew(t *testing.T) {
 		{"issued", func() { r.issue("04", 90) }, []string{"04"}},
 		{"before the half", func() { r.now = r.now.Add(life/2 - time.Second) }, nil},
 		{"at the half", func() { r.now = r.now.Add(time.Second) }, []string{"02", "03", "04"}},
+		{"the clock was wrong", func() { r.now = r.now.Add(-time.Minute) }, []string{"02", "03", "04"}},
 		{"ended", func() { r.now = r.now.AddDate(0, 0, 2) }, []string{"03", "04"}},
 	} {
 		step.do()

@@ -172,12 +172,12 @@ func (p *Press) renewAnswers(ctx context.Context, c Authority) (done Done, err e
 }
 
 // fresh reports whether an answer says what it should and has more than half
-// of its time before it.
+// of its time before it, but not all: then the clock was wrong.
 func (p *Press) fresh(serial string, about standing, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.answers[serial]
-	return a != nil && a.about == about && now.Before(a.ThisUpdate.Add(a.NextUpdate.Sub(a.ThisUpdate)/2))
+	return a != nil && a.about == about && !now.Before(a.ThisUpdate) && now.Before(a.ThisUpdate.Add(a.NextUpdate.Sub(a.ThisUpdate)/2))
 }
 
 func (p *Press) print(a *ca.OCSPAnswer, about standing) {
