@@ -12,7 +12,7 @@ const maxCSR = 1 << 20
 
 // takeCSR fills what a request says by its certificate request. Extensions
 // other than the names are the profile's affair: they are not looked at.
-func (r *Request) takeCSR(p rule) error {
+func (r *Request) takeCSR() error {
 	csr, err := parseCSR(r.CSR)
 	if err != nil {
 		return fmt.Errorf("certificate request: %w", err)

@@ -44,7 +44,7 @@ func (a *authority) newOrder(r Request, now time.Time) (*order, error) {
 		return nil, err
 	}
 	if r.CSR != nil {
-		if err := r.takeCSR(p); err != nil {
+		if err := r.takeCSR(); err != nil {
 			return nil, err
 		}
 	}

@@ -89,7 +89,8 @@ func (c *CA) Revoke(r Revocation) (Record, error) {
 // column checks a revocation and makes what index.txt says of it.
 func (r Revocation) column(e index.Entry, now time.Time) (string, error) {
 	if e.Status == index.Revoked {
-		return "", fmt.Errorf("it was revoked already: %s", e.Revocation)
+		before, _ := index.ParseRevocation(e.Revocation) // it was read before
+		return "", fmt.Errorf("it was revoked already, at %s: %s", before.At.UTC().Format(time.RFC3339), before.Reason)
 	}
 	if _, err := index.ParseReason(r.Reason.String()); err != nil {
 		return "", err

@@ -45,21 +45,21 @@ func (s Subject) check() error {
 	if s.CommonName == "" {
 		return fmt.Errorf("common name: empty; a name is wanted, as %q", "Private CA")
 	}
+	if c := s.Country; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
+		return fmt.Errorf("country %q: want two capital letters, as JP", c)
+	}
 	for _, a := range attributes {
 		v := *a.field(&s)
 		switch {
 		case !utf8.ValidString(v):
 			return fmt.Errorf("%s %q: not UTF-8", a.name, v)
 		case utf8.RuneCountInString(v) > a.max:
-			return fmt.Errorf("%s %q: longer than %d characters", a.name, v, a.max)
+			return fmt.Errorf("%s %q: longer than %d characters; give a shorter one", a.name, v, a.max)
 		case strings.TrimSpace(v) != v:
 			return fmt.Errorf("%s %q: blanks at its begin or end", a.name, v)
 		case strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }):
 			return fmt.Errorf("%s %q: characters that cannot be seen", a.name, v)
 		}
-	}
-	if c := s.Country; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
-		return fmt.Errorf("country %q: want two capital letters, as JP", c)
 	}
 	if s.Email != "" {
 		email, err := parseEmail(s.Email)

@@ -57,7 +57,7 @@ func TestCAIssueRefuses(t *testing.T) {
 	}{
 		{"-profile host -cn mx.example.jp -days 900 -out " + dir + "/x", "days 900: want 1 to 825 in a host certificate", exDataErr},
 		{"-profile user -cn Bob -email ボブ@example.jp -out " + dir + "/x", "e-mail address \"ボブ@example.jp\": only ASCII can stand before the @ here", exDataErr},
-		{"-profile host -cn " + strings.Repeat("a", 60) + ".example.jp -out " + dir + "/x", "common name \"" + strings.Repeat("a", 60) + ".example.jp\": longer than 64 characters", exDataErr},
+		{"-profile host -cn " + strings.Repeat("a", 60) + ".example.jp -out " + dir + "/x", "common name \"" + strings.Repeat("a", 60) + ".example.jp\": longer than 64 characters; give a shorter one", exDataErr},
 		{"-profile host -cn mx.example.jp -out " + dir + "/absent/x", "files cannot be made in " + dir + "/absent: no such file or directory", exCantCreate},
 		{"-profile host -cn mx.example.jp -replace -out " + dir + "/here", dir + "/here.crt: not a file, and not replaced; name others", exCantCreate},
 	} {
