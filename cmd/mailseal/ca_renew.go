@@ -94,6 +94,9 @@ func (n *caRenew) renew(env Env) (err error) {
 	if err != nil {
 		return caError(err)
 	}
+	for _, w := range issued.Warnings {
+		fmt.Fprintf(env.Stderr, "warning: %s\n", w)
+	}
 	return n.write(env, c, issued)
 }
 

@@ -88,3 +88,16 @@ func TestCAInitIntermediate(t *testing.T) {
 		t.Errorf("no CA: status %d, %s", status, errs)
 	}
 }
+
+// What somebody should know of a renewed certificate is said, too.
+func TestCARenewWarns(t *testing.T) {
+	dir, on := testCA(t)
+	out, errs, status := on("issue", "-profile", "user", "-cn", "Bob", "-email", "bob@example.jp", "-key", "p256", "-out", filepath.Join(dir, "bob"))
+	if status != exOK || errs != "" {
+		t.Fatalf("status %d, %s", status, errs)
+	}
+	_, errs, status = on("renew", "-serial", strings.Fields(out)[1], "-key", "ed25519", "-out", filepath.Join(dir, "new"))
+	if want := "warning: an Ed25519 key only signs: nobody can encrypt to it\n"; errs != want || status != exOK {
+		t.Errorf("status %d, %q, want %q", status, errs, want)
+	}
+}
