@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package guide_test follows the guides in doc word by word: it runs their
 // blocks of commands and writes their files on a fresh host, with the paths
 // that the guides have, and compares what comes out with what they promise.
