@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/textproto"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -224,12 +225,29 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// idle waits until no thread of a daemon has anything to do: what a client that
+// has gone left to be done is done.
+func idle(t *testing.T, d *daemon.Daemon) {
+	t.Helper()
+	eventually(t, "all threads asleep", func() bool {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.Pid()))
+		ok(t, err)
+		for _, path := range stats {
+			if state, err := readStat(path); err == nil && state != 'S' {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // settled checks that a daemon without connections has no more descriptors than
 // it had before and no goroutine for a connection or a mail. It ends the daemon:
 // SIGQUIT has Go print every goroutine.
 func settled(t *testing.T, d *daemon.Daemon, before int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("no more than %d descriptors", before), func() bool { return descriptors(t, d) <= before })
+	idle(t, d)
 	mark := d.Mark()
 	d.Signal(syscall.SIGQUIT)
 	if status := d.Wait(); status != 2 {

@@ -10,15 +10,16 @@ import (
 	"mailseal/test/daemon"
 )
 
-// readStat is a process's state: 'Z' is one that has ended.
-func readStat(pid int) (byte, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// readStat is the state of a process or a thread, by its file: 'S' is one that
+// sleeps, 'Z' one that has ended.
+func readStat(path string) (byte, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
 	_, after, ok := bytes.Cut(b, []byte(") "))
 	if !ok || len(after) == 0 {
-		return 0, fmt.Errorf("stat of process %d: %q", pid, b)
+		return 0, fmt.Errorf("%s: %q", path, b)
 	}
 	return after[0], nil
 }

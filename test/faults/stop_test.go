@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -195,7 +196,7 @@ func TestStoppedTwice(t *testing.T) {
 
 // gone reports whether a child has ended.
 func gone(pid int) bool {
-	state, err := readStat(pid)
+	state, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || state == 'Z'
 }
 
