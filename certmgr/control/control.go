@@ -41,6 +41,9 @@ const (
 	idle        = time.Minute
 	// longPoll is how long a question for a newer edition waits.
 	longPoll = 25 * time.Second
+	// largeEdition is how many answers count as all there are: a press tells of
+	// its work 500 at a time.
+	largeEdition = 2000
 
 	maxConnections = 64 // of all
 	maxOfOthers    = 16 // of each user but root

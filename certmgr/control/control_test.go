@@ -252,6 +252,53 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// TestLargeEditions: who asks for all there is again and again is told that it
+// is too much; who waits for what is new is not.
+func TestLargeEditions(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.server.state.Load().Press.Renew(t.Context(), r.ca, r.ca.Certificate().Raw); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(uid int, n int) map[int]int {
+		codes := map[int]int{}
+		for range n {
+			code, _ := r.ask(uid, "edition", edition.Mark{})
+			codes[code]++
+		}
+		return codes
+	}
+	if d := cmp.Diff(map[int]int{200: wholly.burst, 429: 7}, ask(webUID, wholly.burst+7)); d != "" {
+		t.Error(d)
+	}
+	r.now = r.now.Add(2 * wholly.every)
+	if d := cmp.Diff(map[int]int{200: 2, 429: 3}, ask(webUID, 5)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(map[int]int{200: 50}, ask(0, 50)); d != "" {
+		t.Error(d)
+	}
+	r.now = r.now.Add(time.Minute)
+	r.server.whole <- struct{}{} // one is being told
+	if d := cmp.Diff(map[int]int{429: 2}, ask(webUID, 2)); d != "" {
+		t.Error(d)
+	}
+	<-r.server.whole
+	if d := cmp.Diff(map[int]int{200: 1}, ask(webUID, 1)); d != "" {
+		t.Error(d)
+	}
+	if len(r.server.whole) != 0 {
+		t.Error("the last one counts as being told")
+	}
+	// An edition that has come is no reason to refuse the next news.
+	e := r.server.state.Load().Press.Since(t.Context(), edition.Mark{})
+	q := edition.Mark{Press: e.Press, Number: e.Number - 1}
+	for range 20 {
+		if code, _ := r.ask(webUID, "edition", q); code != 200 {
+			t.Fatalf("news: %d", code)
+		}
+	}
+}
+
 // TestRecords: an hour of whatever the web may not have leaves little on
 // record.
 func TestRecords(t *testing.T) {

@@ -73,7 +73,11 @@ func (c *call) show(q serialAsked) (shown, error) {
 func (c *call) editionSince(m edition.Mark) (*edition.Edition, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, longPoll)
 	defer cancel()
-	return c.Press.Since(ctx, m), nil
+	e := c.Press.Since(ctx, m)
+	if !c.trusted && (e.Whole || len(e.Answers) > largeEdition) {
+		return e, c.large(c, "edition")
+	}
+	return e, nil
 }
 
 func (c *call) crl(nothing) (crl, error) {

@@ -21,6 +21,7 @@ var (
 	issuing   = rate{20, 5 * time.Minute}
 	revoking  = rate{20, time.Minute}
 	listing   = rate{5, 30 * time.Second} // new lists, which others fetch
+	wholly    = rate{3, time.Second}      // editions of 10 MB and more, one at a time
 	forbidden = rate{10, 30 * time.Second}
 )
 

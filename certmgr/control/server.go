@@ -45,7 +45,8 @@ type Server struct {
 	changed func()
 	log     *slog.Logger
 	rates   rates
-	own     int // the user that we run as
+	whole   chan struct{} // holds one while a large edition is told
+	own     int           // the user that we run as
 	http    http.Server
 	end     context.CancelFunc
 }
@@ -59,7 +60,8 @@ func New(c Config) *Server {
 		c.Changed = func() {}
 	}
 	ctx, end := context.WithCancel(context.Background())
-	s := &Server{changed: c.Changed, log: c.Log, rates: rates{now: c.Now, used: make(map[rateKey]time.Time)}, own: os.Geteuid(), end: end}
+	s := &Server{changed: c.Changed, log: c.Log, rates: rates{now: c.Now, used: make(map[rateKey]time.Time)},
+		whole: make(chan struct{}, 1), own: os.Geteuid(), end: end}
 	s.Use(c.State)
 	s.http = http.Server{
 		Handler:           s,
@@ -111,6 +113,24 @@ type call struct {
 	by      string
 	changed func()
 	record  func(c *call, name string, err error) error // of what is refused
+	large   func(c *call, name string) error            // before an answer of megabytes
+	leave   func()                                      // when that was told; nil: there was none
+}
+
+// large lets one large answer through at a time, and not too many: the memory
+// that they take is that of who has the key.
+func (s *Server) large(c *call, name string) error {
+	busy := fmt.Errorf("%s: %w; try again later", name, ErrBusy)
+	select {
+	case s.whole <- struct{}{}:
+	default:
+		return busy
+	}
+	c.leave = func() { <-s.whole }
+	if !s.rates.take(c.uid, wholly) {
+		return busy
+	}
+	return nil
 }
 
 // ServeHTTP answers one request.
@@ -131,7 +151,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{State: s.state.Load(), ctx: r.Context(), uid: uid, trusted: s.trusted(uid),
-		by: fmt.Sprintf("uid %d", uid), changed: s.changed, record: s.record}
+		by: fmt.Sprintf("uid %d", uid), changed: s.changed, record: s.record, large: s.large}
+	defer func() {
+		if c.leave != nil {
+			c.leave()
+		}
+	}()
 	if err := s.permit(c, name, o); err != nil {
 		s.fail(w, c, name, err)
 		return
