@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"mailseal/internal/durable"
 	"mailseal/internal/pki"
@@ -20,6 +21,8 @@ import (
 type Place struct {
 	File string // BASE.crt, BASE.cert or BASE.pem
 	mode fs.FileMode
+	uid  int
+	gid  int
 	old  []byte
 	key  []byte // PEM
 	// Public is the key that a certificate in this place has to be for.
@@ -59,6 +62,12 @@ func FindPlace(base string) (*Place, error) {
 	}
 	if err := writable(filepath.Dir(p.File)); err != nil {
 		return nil, err
+	}
+	if p.uid, p.gid, err = ownerOf(p.File); err != nil {
+		return nil, err
+	}
+	if p.uid != -1 && os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%s: belongs to user %d, whose it has to stay; do it as root", p.File, p.uid)
 	}
 	if p.old, err = os.ReadFile(p.File); err != nil {
 		return nil, err
@@ -116,5 +125,22 @@ func (p *Place) Put(c *x509.Certificate, chain ...*x509.Certificate) error {
 			content = append(content, certificatePEM(above)...)
 		}
 	}
-	return durable.WriteFile(p.File, append(content, p.old...), p.mode)
+	return durable.WriteFileAs(p.File, append(content, p.old...), p.mode, p.uid, p.gid)
+}
+
+// ownerOf is whose a file is, -1 for each that is not to be changed: what we
+// write is ours anyway.
+func ownerOf(path string) (uid, gid int, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return -1, -1, err
+	}
+	uid, gid = -1, -1
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		if int(stat.Uid) != os.Geteuid() {
+			uid = int(stat.Uid)
+		}
+		gid = int(stat.Gid) // a folder with the set-group-ID bit gives files its own
+	}
+	return uid, gid, nil
 }

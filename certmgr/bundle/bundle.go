@@ -26,6 +26,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mailseal/internal/durable"
@@ -51,7 +52,8 @@ type Options struct {
 	Mobile *Profile // nil: no BASE.mobileconfig
 	// Passphrase is of the PKCS #12. A long one is made where it is "".
 	Passphrase string
-	// Replace replaces files that are there.
+	// Replace replaces files that are there. Their owners keep them, but in
+	// folders where others can make files.
 	Replace bool
 }
 
@@ -61,6 +63,8 @@ var ErrExists = errors.New("is there already")
 // Written is what Write has made.
 type Written struct {
 	Files []string
+	// Stale are other files of that base, with what was replaced in them still.
+	Stale []string
 	// Passphrase opens the PKCS #12, and that in the profile. It is nowhere else.
 	Passphrase string
 }
@@ -142,7 +146,7 @@ func Write(base string, b Bundle, o Options) (Written, error) {
 	for _, f := range files {
 		write := durable.Create
 		if o.Replace {
-			write = durable.WriteFile
+			write = replace
 		}
 		if err := write(f.name, f.content, f.mode); errors.Is(err, fs.ErrExist) {
 			return w, fmt.Errorf("%s %w", f.name, ErrExists)
@@ -151,7 +155,41 @@ func Write(base string, b Bundle, o Options) (Written, error) {
 		}
 		w.Files = append(w.Files, f.name)
 	}
+	if o.Replace {
+		w.Stale = stale(base, b.Key != nil, w.Files)
+	}
 	return w, nil
+}
+
+// replace puts a file in the place of one that is there, which stays its
+// owner's: a daemon that reads its key as its own user goes on reading it. In a
+// folder where others can make files, nobody gets a key that way.
+func replace(name string, content []byte, mode fs.FileMode) error {
+	uid, gid := -1, -1
+	dir, err := os.Stat(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	if dir.Mode().Perm()&0o022 == 0 {
+		if info, err := os.Lstat(name); err == nil && info.Mode().IsRegular() {
+			if uid, gid, err = ownerOf(name); err != nil {
+				return err
+			}
+		}
+	}
+	return durable.WriteFileAs(name, content, mode, uid, gid)
+}
+
+// stale are the files that a bundle of that base may have, and that were not
+// written. The key is none where it is not ours: it may well be the one.
+func stale(base string, hasKey bool, written []string) (left []string) {
+	for _, ending := range []string{".key", ".crt", "-chain.pem", ".pem", ".p12", ".mobileconfig"} {
+		name := base + ending
+		if _, err := os.Lstat(name); err == nil && !slices.Contains(written, name) && (hasKey || ending != ".key") {
+			left = append(left, name)
+		}
+	}
+	return left
 }
 
 // files makes all that is to be written.

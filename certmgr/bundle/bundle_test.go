@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mailseal/certmgr/bundle"
@@ -137,6 +138,90 @@ func TestNothingIsReplaced(t *testing.T) {
 		o.Replace = true
 		if _, err := bundle.Write(base, b, o); err != nil || len(files(t, dir)) != 5 {
 			t.Errorf("%s: replaced: %v", name, err)
+		}
+	}
+}
+
+// What replaces a file is its owner's, as it was: a daemon that is not root
+// goes on reading its key. Where others can make files, it is ours.
+func TestOwnerStays(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	p := testpki.New(t)
+	dir := t.TempDir()
+	base := filepath.Join(dir, "mx")
+	owners := func(want int) {
+		t.Helper()
+		for _, ending := range []string{".key", ".crt", "-chain.pem"} {
+			info, err := os.Stat(base + ending)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := info.Sys().(*syscall.Stat_t); int(s.Uid) != want || int(s.Gid) != want {
+				t.Errorf("%s belongs to %d:%d, want %d", ending, s.Uid, s.Gid, want)
+			}
+		}
+	}
+	replace := func() {
+		t.Helper()
+		if _, err := bundle.Write(base, of(p, p.Host("mx.corp.example", ca.P256)), bundle.Options{Replace: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace()
+	for _, ending := range []string{".key", ".crt", "-chain.pem"} {
+		if err := os.Chown(base+ending, 4711, 4711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace()
+	owners(4711)
+	place, err := bundle.FindPlace(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := place.Put(p.Issue(ca.Request{Profile: ca.Host, Hosts: []string{"mx.corp.example"}, PublicKey: place.Public}).Certificate); err != nil {
+		t.Fatal(err)
+	}
+	owners(4711)
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	replace()
+	owners(0)
+}
+
+// Of what is replaced nothing is left unsaid.
+func TestStale(t *testing.T) {
+	p := testpki.New(t)
+	base := filepath.Join(t.TempDir(), "mx")
+	id := p.Host("mx.corp.example", ca.P256)
+	for _, tt := range []struct {
+		o    bundle.Options
+		key  bool
+		want []string
+	}{
+		{bundle.Options{PKCS12: bundle.LegacyDES, Mobile: &bundle.Profile{}}, true, nil},
+		{bundle.Options{}, true, []string{".p12", ".mobileconfig"}},
+		{bundle.Options{}, false, []string{".p12", ".mobileconfig"}},
+		{bundle.Options{Single: true, PKCS12: bundle.LegacyDES}, true, []string{".key", ".crt", "-chain.pem", ".mobileconfig"}},
+	} {
+		b := of(p, id)
+		if !tt.key {
+			b.Key = nil
+		}
+		tt.o.Replace = true
+		w, err := bundle.Write(base, b, tt.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, ending := range tt.want {
+			want = append(want, base+ending)
+		}
+		if !slices.Equal(w.Stale, want) {
+			t.Errorf("%+v: %q, want %q", tt.o, w.Stale, want)
 		}
 	}
 }

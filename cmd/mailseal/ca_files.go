@@ -203,6 +203,11 @@ func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 	if h.p12Pass != "" {
 		w.Passphrase = "" // its owner has it
 	}
+	for _, f := range w.Stale {
+		warning := f + " is still the old one; remove it, or have it made again: the flags are -one-file, -p12 and -mobileconfig"
+		i.Warnings = append(i.Warnings, warning)
+		fmt.Fprintf(env.Stderr, "warning: %s\n", warning)
+	}
 	subject, names, to := i.Subject(), i.Names(), i.Certificate.NotAfter.UTC()
 	if h.json {
 		err = writeJSON(env.Stdout, struct {

@@ -6,7 +6,7 @@
 // What a replacement does, as system calls:
 //
 //	openat(DIR/.NAME.RANDOM.tmp, O_CREAT|O_EXCL, 0600)
-//	write, fchmod, fsync, close
+//	write, fchmod, fsync, close                fchown before fchmod in WriteFileAs
 //	rename(DIR/.NAME.RANDOM.tmp, DIR/NAME)     linkat and unlinkat in Create
 //	openat(DIR), fsync, close
 //
@@ -26,7 +26,13 @@ import (
 // WriteFile puts a file in the place of whatever file bears the name. The mode
 // is exact, whatever the umask.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {
-	tmp, err := writeTemp(path, content, mode)
+	return WriteFileAs(path, content, mode, -1, -1)
+}
+
+// WriteFileAs is WriteFile for a file that belongs to a user and a group; -1
+// is who writes.
+func WriteFileAs(path string, content []byte, mode fs.FileMode, uid, gid int) error {
+	tmp, err := writeTemp(path, content, mode, uid, gid)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -40,7 +46,7 @@ func WriteFile(path string, content []byte, mode fs.FileMode) error {
 // Create makes a new file and never replaces one: the error is fs.ErrExist
 // where the name is taken.
 func Create(path string, content []byte, mode fs.FileMode) error {
-	tmp, err := writeTemp(path, content, mode)
+	tmp, err := writeTemp(path, content, mode, -1, -1)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
@@ -114,7 +120,7 @@ func Leftovers(path string) ([]string, error) {
 }
 
 // writeTemp leaves the content, synced, in a file beside path.
-func writeTemp(path string, content []byte, mode fs.FileMode) (name string, err error) {
+func writeTemp(path string, content []byte, mode fs.FileMode, uid, gid int) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp") // 0600
 	if err != nil {
 		return "", err
@@ -124,7 +130,10 @@ func writeTemp(path string, content []byte, mode fs.FileMode) (name string, err 
 			os.Remove(f.Name())
 		}
 	}()
-	if _, err = f.Write(content); err == nil {
+	if _, err = f.Write(content); err == nil && (uid != -1 || gid != -1) {
+		err = f.Chown(uid, gid)
+	}
+	if err == nil {
 		err = f.Chmod(mode)
 	}
 	if err == nil {

@@ -114,11 +114,11 @@ func TestRemove(t *testing.T) {
 
 func TestLeftovers(t *testing.T) {
 	dir := t.TempDir()
-	left, err := writeTemp(filepath.Join(dir, "f"), []byte("x"), 0o600)
+	left, err := writeTemp(filepath.Join(dir, "f"), []byte("x"), 0o600, -1, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := writeTemp(filepath.Join(dir, "other"), nil, 0o600); err != nil {
+	if _, err := writeTemp(filepath.Join(dir, "other"), nil, 0o600, -1, -1); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Leftovers(filepath.Join(dir, "f"))
