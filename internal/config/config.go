@@ -47,9 +47,13 @@ type Config struct {
 	// domain. A leading dot means all sub-domains.
 	DomainCAs map[string][]string
 	CA        CA
-	Web       Web
-	Metrics   Metrics
-	Log       Log
+	Certmgr   Certmgr
+	// Targets are the mail servers whose files certmgr keeps right.
+	Targets []Target
+	Notify  Notify
+	Web     Web
+	Metrics Metrics
+	Log     Log
 
 	file *file
 }
@@ -157,6 +161,8 @@ func Default(goos string) Config {
 		},
 		Fetch:   Fetch{Timeout: 5 * time.Second, Wait: 2 * time.Second, MaxSize: 16 << 20, Allow: []netip.Prefix{}},
 		CA:      CA{Socket: run + "-certmgr/certmgr.sock", WebUser: "mailseal-web", WebHosts: []string{}},
+		Certmgr: Certmgr{State: state + "-certmgr", Poll: time.Minute},
+		Notify:  Notify{Server: "127.0.0.1:25"},
 		Metrics: Metrics{SocketMode: 0o660},
 		Log:     Log{Level: slog.LevelInfo},
 	}

@@ -104,9 +104,21 @@ func TestGood(t *testing.T) {
 		},
 		DomainCAs: map[string][]string{"partner.example": {dir + "/partner.pem", "/etc/partner"}, ".xn--r8jz45g.jp": {}},
 		CA:        CA{Dir: dir + "/CA", PassphraseFile: dir + "/ca.pass", Socket: dir + "/run/certmgr.sock", WebUser: "www-data", WebHosts: []string{"mx.example.jp"}},
-		Web:       Web{Listen: "[::1]:8080"},
-		Metrics:   Metrics{Network: "unix", Address: dir + "/run/metrics.sock", SocketMode: 0o640, SocketGroup: "prometheus"},
-		Log:       Log{Syslog: true, Level: slog.LevelDebug},
+		Certmgr:   Certmgr{State: dir + "/certmgr", Poll: 5 * time.Minute},
+		Notify:    Notify{Admin: "Postmaster@example.jp", Server: "[::1]:587"},
+		Targets: []Target{{
+			Name: "postfix", Server: "postfix", Hosts: []string{"mx.example.jp", "xn--wgv71a119e.jp"}, Dir: "/etc/postfix/certs", Reload: "postfix reload",
+			Probe: []string{"smtp://127.0.0.1:25"}, Issuer: "ca", Bundle: "ca+system", SystemBundle: dir + "/public.pem", DH: "off", Key: "p256", Days: 90, SNI: dir + "/sni",
+		}, {
+			Name: "xmail", Server: "files", Hosts: []string{"pop.example.jp"}, Dir: dir + "/xmail", Reload: "none",
+			Probe: []string{"pop3://127.0.0.1", "smtps://127.0.0.1:465?name=pop.example.jp"}, Issuer: "files", From: "/srv/incoming", Bundle: "ca",
+			DH: "generate:3072", Key: "rsa2048", Owner: "mail", Group: "8", Files: map[string]string{"pair": dir + "/xmail/server.pem", "ca": "/etc/ca.pem"},
+		}, {
+			Name: "exim", Server: "exim", Hosts: []string{"smtp.example.jp"}, Probe: []string{}, Issuer: "self", Bundle: "ca", Key: "rsa2048",
+		}},
+		Web:     Web{Listen: "[::1]:8080"},
+		Metrics: Metrics{Network: "unix", Address: dir + "/run/metrics.sock", SocketMode: 0o640, SocketGroup: "prometheus"},
+		Log:     Log{Syslog: true, Level: slog.LevelDebug},
 	}
 	delete(want.Logins, "nobody") // an empty list allows nothing more
 	if d := cmp.Diff(want, c, same); d != "" {
@@ -157,6 +169,7 @@ func TestShipped(t *testing.T) {
 	full.Milter.BeforeSocket, full.Milter.SocketGroup, full.Milter.LoginDomain = "", "", ""
 	full.Logins, full.Metrics.SocketGroup = nil, ""
 	full.SMIME.CRLs, full.SMIME.Pinned, full.DomainCAs = nil, nil, nil
+	full.Targets, full.Notify.Admin = nil, ""
 	if d := cmp.Diff(plain, full, same); d != "" {
 		t.Errorf("the example does not show the defaults: %s", d)
 	}
@@ -173,7 +186,7 @@ func TestShipped(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	if d := Default("freebsd"); d.Milter.Socket != "unix:/var/run/mailseal/milter.sock" || d.State != "/var/db/mailseal" {
+	if d := Default("freebsd"); d.Milter.Socket != "unix:/var/run/mailseal/milter.sock" || d.State != "/var/db/mailseal" || d.Certmgr.State != "/var/db/mailseal-certmgr" {
 		t.Errorf("FreeBSD: %s, %s", d.Milter.Socket, d.State)
 	}
 	for goos, want := range map[string]string{
@@ -228,6 +241,21 @@ func TestAt(t *testing.T) {
 		var e *Error
 		if !errors.As(got, &e) || !errors.Is(got, cause) {
 			t.Fatalf("%v", got)
+		}
+		line := strings.Split(string(text), "\n")[e.Line-1]
+		if rest := line[e.Column-1:]; !strings.HasPrefix(rest, want) {
+			t.Errorf("%v is the place of %q, want %q", got, rest, want)
+		}
+	}
+	for want, got := range map[string]error{
+		`"smtps://`: c.AtTarget(1, "probe", cause, 1),
+		`"smtp://`:  c.AtTarget(0, "probe", cause, 0), // no list
+		`["pop.`:    c.AtTarget(1, "hosts", cause),
+		`target]]`:  c.AtTarget(2, "dir", cause), // not set
+	} {
+		var e *Error
+		if !errors.As(got, &e) {
+			t.Fatal(got)
 		}
 		line := strings.Split(string(text), "\n")[e.Line-1]
 		if rest := line[e.Column-1:]; !strings.HasPrefix(rest, want) {

@@ -16,10 +16,11 @@ import (
 
 // A decoder fills a Config from what the library read.
 type decoder struct {
-	c    *Config
-	text string
-	scan *scanner
-	errs []error
+	c      *Config
+	text   string
+	scan   *scanner
+	errs   []error
+	target *Target // of the keys below target
 }
 
 // A value is one value of the file, and where to complain about it.
@@ -47,23 +48,31 @@ func (d *decoder) fail(where map[path]int, p path, key, format string, args ...a
 	d.errs = append(d.errs, &Error{File: d.c.file.name, Place: at, Key: key, Err: fmt.Errorf(format, args...)})
 }
 
-// table goes through the keys of a table.
-func (d *decoder) table(prefix path, raw map[string]any) {
-	for _, name := range slices.Sorted(maps.Keys(raw)) {
-		p := prefix.key(name)
-		v := value{d: d, path: p, key: string(p), raw: raw[name]}
-		k, known := keys[string(p)]
+// table goes through the keys of a table. Its name is its path without the
+// numbers of elements.
+func (d *decoder) table(prefix, name path, raw map[string]any) {
+	for _, base := range slices.Sorted(maps.Keys(raw)) {
+		p, full := prefix.key(base), name.key(base)
+		v := value{d: d, path: p, key: string(full), raw: raw[base]}
+		k, known := keys[string(full)]
 		in, isTable := v.raw.(map[string]any)
 		switch {
 		case known:
 			d.note(p)
-			k.set(v)
-		case isTable && hasTable(string(p)):
-			d.table(p, in)
-		case hasTable(string(p)):
-			v.fail("%s; want the table [%s]", kind(v.raw), p)
+			if p != full {
+				d.c.file.places[full] = d.c.file.places[p]
+			}
+			if k.tables {
+				d.tables(v)
+			} else {
+				k.set(v)
+			}
+		case isTable && hasTable(string(full)):
+			d.table(p, full, in)
+		case hasTable(string(full)):
+			v.fail("%s; want the table [%s]", kind(v.raw), full)
 		default:
-			d.fail(d.scan.keys, p, string(p), "unknown key; want %s", d.suggest(prefix, name))
+			d.fail(d.scan.keys, p, string(full), "unknown key; want %s", d.suggest(name, base))
 		}
 	}
 }
@@ -87,7 +96,8 @@ func (d *decoder) note(p path) {
 // suggest names the one key that may have been meant, or all of the table.
 func (d *decoder) suggest(prefix path, name string) string {
 	shown := make(map[string]string) // what may stand there, and how it is written
-	for p, k := range keys {
+	for _, p := range slices.SortedFunc(maps.Keys(keys), outermost) {
+		k := keys[p]
 		table, base := "", p
 		if i := strings.LastIndexByte(p, '.'); i >= 0 {
 			table, base = p[:i], p[i+1:]
@@ -95,13 +105,15 @@ func (d *decoder) suggest(prefix path, name string) string {
 		switch {
 		case table == string(prefix) && k.table:
 			shown[base] = "[" + base + "]"
+		case table == string(prefix) && k.tables:
+			shown[base] = "[[" + base + "]]"
 		case table == string(prefix):
 			shown[base] = base
-		case prefix == "":
+		case prefix == "" && !keys[table].tables:
 			shown[table] = "[" + table + "]"
 		}
 		// The right key in the wrong table, most often above all tables.
-		if base == name && table != "" {
+		if base == name && table != "" && !keys[table].tables {
 			return "it in the table [" + table + "]"
 		} else if base == name {
 			return "it above all tables"
@@ -117,10 +129,15 @@ func (d *decoder) suggest(prefix path, name string) string {
 	return "one of " + strings.Join(names, ", ")
 }
 
+// outermost orders keys: those above all tables first.
+func outermost(a, b string) int {
+	return cmp.Or(strings.Count(a, ".")-strings.Count(b, "."), cmp.Compare(a, b))
+}
+
 // required complains of keys that have no default.
 func (d *decoder) required() {
 	for _, p := range slices.Sorted(maps.Keys(keys)) {
-		if k := keys[p]; k.required != "" && !d.c.IsSet(p) {
+		if k := keys[p]; k.required != "" && !strings.HasPrefix(p, "target.") && !d.c.IsSet(p) {
 			d.fail(nil, path(p), p, "missing; want %s", k.required)
 		}
 	}
@@ -129,13 +146,23 @@ func (d *decoder) required() {
 // finish makes paths absolute.
 func (d *decoder) finish() {
 	c := d.c
-	all := []*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers, &c.SMIME.Signers, &c.CA.Dir, &c.CA.PassphraseFile}
+	all := []*string{&c.State, &c.SMIME.Identities, &c.SMIME.Peers, &c.SMIME.Signers, &c.CA.Dir, &c.CA.PassphraseFile, &c.Certmgr.State}
 	for _, list := range slices.Concat([][]string{c.SMIME.Trust, c.SMIME.CRLs, c.SMIME.Pinned}, slices.Collect(maps.Values(c.DomainCAs))) {
 		all = append(all, pointers(list)...)
+	}
+	for i := range c.Targets {
+		all = append(all, c.Targets[i].paths()...)
 	}
 	for _, p := range all {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(c.file.dir, *p)
+		}
+	}
+	for _, t := range c.Targets {
+		for role, p := range t.Files {
+			if !filepath.IsAbs(p) {
+				t.Files[role] = filepath.Join(cmp.Or(t.Dir, c.file.dir), p)
+			}
 		}
 	}
 }

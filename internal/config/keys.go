@@ -25,10 +25,11 @@ type spec struct {
 	set      func(value)
 	required string // what is wanted where the key is missing and has no default
 	table    bool   // it is a table whose keys the user chooses
+	tables   bool   // it is an array of tables [[target]]
 }
 
 // keys are all keys, with their tables. design.md names them.
-var keys = with(inboundKeys, map[string]spec{
+var keys = with(targetKeys, with(inboundKeys, map[string]spec{
 	"authserv_id":    {set: func(v value) { v.domain(&v.d.c.AuthservID, wantHost) }, required: wantHost},
 	"local_domains":  {set: localDomains, required: wantDomains},
 	"internal_hosts": {set: func(v value) { v.prefixes(&v.d.c.InternalHosts) }},
@@ -85,6 +86,12 @@ var keys = with(inboundKeys, map[string]spec{
 	"ca.web_user":        {set: webUser},
 	"ca.web_hosts":       {set: webHosts},
 
+	"certmgr.state": {set: func(v value) { v.file(&v.d.c.Certmgr.State) }},
+	"certmgr.poll":  {set: func(v value) { v.duration(&v.d.c.Certmgr.Poll, time.Second, 24*time.Hour) }},
+
+	"notify.admin":  {set: notifyAdmin},
+	"notify.server": {set: notifyServer},
+
 	"web.listen": {set: webListen},
 
 	"metrics.listen":       {set: metricsListen},
@@ -93,7 +100,7 @@ var keys = with(inboundKeys, map[string]spec{
 
 	"log.target": {set: func(v value) { word(v, &v.d.c.Log.Syslog, targets) }},
 	"log.level":  {set: func(v value) { word(v, &v.d.c.Log.Level, levels) }},
-})
+}))
 
 // hasTable reports whether there are keys below the name.
 func hasTable(name string) bool {

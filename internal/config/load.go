@@ -38,6 +38,15 @@ func (f *file) place(p path) Place {
 	return Place{1, 1}
 }
 
+// has reports whether the file has the value, or that of which it is an element.
+func (f *file) has(p path) bool {
+	if _, ok := f.places[p]; ok {
+		return true
+	}
+	i := strings.LastIndexByte(string(p), '[')
+	return i >= 0 && strings.HasSuffix(string(p), "]") && f.has(p[:i])
+}
+
 // Load reads a file. Its errors, one a line, are all that is wrong with it, or
 // the first 20.
 func Load(name string) (*Config, error) {
@@ -77,7 +86,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	for _, a := range s.again {
 		d.errs = append(d.errs, a.error(name, text))
 	}
-	d.table("", raw)
+	d.table("", "", raw)
 	d.required()
 	d.finish()
 	if len(d.errs) > 0 {
