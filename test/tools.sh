@@ -5,10 +5,10 @@
 #   test/tools.sh demo|test      install what is missing (root)
 #   test/tools.sh -n demo|test   only say what is missing; status 1 if anything is
 #
-# Postfix and sendmail are never installed: they exclude each other and any
-# other MTA; nor is OpenDKIM, which would start with the system. Their packages
-# are downloaded and unpacked into build/mta, from where internal/mtarig runs
-# private instances of them on loopback ports. So is Bouncy Castle, for the Java
+# Postfix, sendmail and Exim are never installed: they exclude each other and any
+# other MTA; nor are OpenDKIM and Dovecot, which would start with the system.
+# Their packages are downloaded and unpacked into build/mta, from where
+# internal/mtarig runs private instances of them on loopback ports. So is Bouncy Castle, for the Java
 # that is there; without Java it is no peer.
 # What is installed is compilers, libraries and command-line tools; apt-get
 # gets --no-remove, so nothing can go for them, and while it runs policy-rc.d
@@ -33,7 +33,7 @@ need() { case " $packages " in *" $1 "*) ;; *) packages="$packages $1" ;; esac; 
 # upgrade of the system it may not.
 runs() {
 	[ -x "$1" ] || return 1
-	for lib in "$tree"/usr/lib/postfix "$tree"/usr/lib/*-linux-*; do
+	for lib in "$tree"/usr/lib/postfix "$tree"/usr/lib/dovecot "$tree"/usr/lib/*-linux-*; do
 		[ -d "$lib" ] && path=${path:-}${path:+:}$lib
 	done
 	! LD_LIBRARY_PATH=${path:-} ldd "$1" 2>/dev/null | grep -q 'not found'
@@ -62,6 +62,9 @@ missing_tools() {
 	{ runs "$tree/usr/libexec/sendmail/sendmail" && [ -e "$tree/usr/share/sendmail/cf/m4/cf.m4" ]; } ||
 		mtas="$mtas sendmail-bin sendmail-cf libwrap0"
 	runs "$tree/usr/sbin/opendkim" || mtas="$mtas opendkim"
+	for p in dovecot-core:sbin/dovecot dovecot-imapd:lib/dovecot/imap-login dovecot-pop3d:lib/dovecot/pop3-login exim4-daemon-light:sbin/exim4; do
+		runs "$tree/usr/${p#*:}" || mtas="$mtas ${p%:*}"
+	done
 	# A peer where Java is at hand, which is not asked of anybody.
 	{ ! has java || [ -e "$tree/usr/share/java/bcpkix.jar" ]; } || jars=" libbcpkix-java libbcprov-java libbcutil-java"
 }
@@ -119,7 +122,11 @@ unpack() {
 	rm -rf "$new"
 	mkdir -p "$new/deb"
 	(cd "$new/deb" && apt download "$@") || die "apt-get could not download $*; see above"
-	for deb in "$new"/deb/*.deb; do dpkg -x "$deb" "$new"; done
+	for deb in "$new"/deb/*.deb; do
+		dpkg -x "$deb" "$new"
+		# Its sendmail, mailq and the like would lie over Postfix's.
+		case $deb in */exim4-*) find "$new" -lname '*exim*' -exec rm {} + ;; esac
+	done
 	# shellcheck disable=SC2046
 	[ "$what" = jars ] || install_packages $(libraries "$new"/deb/*.deb)
 	rm -rf "$new/deb"

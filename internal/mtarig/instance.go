@@ -31,13 +31,14 @@ const (
 // process group and a watchdog over it. Its methods are for one goroutine at
 // a time, but for Log and WaitLog.
 type instance struct {
-	name string // "postfix" or "sendmail", for errors
+	name string // "postfix" and the like, for errors
 	cfg  Config
 	dir  string
 	env  []string // for every program of the MTA
 
-	held net.Listener // keeps the port until the start
-	port int
+	held  []net.Listener // keep the ports until the start
+	port  int
+	greet func(addr string) (string, error) // what the port says, its host name first
 
 	daemon   *exec.Cmd     // nil when stopped
 	exited   chan struct{} // closed when the daemon is gone
@@ -53,30 +54,41 @@ func makeInstance(name string, cfg Config) (*instance, error) {
 	if cfg.Parent == "" {
 		cfg.Parent = "/tmp"
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("take a port for %s: %w", name, err)
+	i := &instance{name: name, cfg: cfg, greet: greet}
+	var err error
+	if i.port, err = i.takePort(); err != nil {
+		return nil, err
 	}
-	dir, err := os.MkdirTemp(cfg.Parent, "ms-")
-	if err != nil {
-		l.Close()
+	if i.dir, err = os.MkdirTemp(cfg.Parent, "ms-"); err != nil {
+		i.release()
 		return nil, fmt.Errorf("make a folder for %s: %w", name, err)
 	}
 	// sendmail trusts no folder that others may write; Postfix's own user must
 	// get through it.
-	if err := os.Chmod(dir, folderMode); err != nil {
-		l.Close()
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	if err := os.Chmod(i.dir, folderMode); err != nil {
+		return nil, errors.Join(err, i.Close())
 	}
-	return &instance{name: name, cfg: cfg, dir: dir, held: l, port: l.Addr().(*net.TCPAddr).Port}, nil
+	return i, nil
 }
+
+// takePort takes a port of the loopback and keeps it until the start.
+func (i *instance) takePort() (int, error) {
+	l, err := net.Listen("tcp", loopback(0))
+	if err != nil {
+		return 0, fmt.Errorf("take a port for %s: %w", i.name, err)
+	}
+	i.held = append(i.held, l)
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // Dir returns the instance's own folder.
 func (i *instance) Dir() string { return i.dir }
 
 // Addr returns where the instance takes mail, as 127.0.0.1:PORT. It is known,
 // and nobody else's, before the start.
-func (i *instance) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(i.port)) }
+func (i *instance) Addr() string { return loopback(i.port) }
 
 // Hostname returns what the instance calls itself.
 func (i *instance) Hostname() string { return i.cfg.Hostname }
@@ -130,15 +142,14 @@ func (i *instance) run(daemon func() *exec.Cmd) error {
 	}
 }
 
-// release gives the port up. A process that another goroutine is just making
-// would still hold it until it becomes another program: not under ForkLock.
+// release gives the ports up. A process that another goroutine is just making
+// would still hold them until it becomes another program: not under ForkLock.
 func (i *instance) release() {
-	if i.held == nil {
-		return
-	}
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	i.held.Close()
+	for _, l := range i.held {
+		l.Close()
+	}
 	i.held = nil
 }
 
@@ -168,7 +179,7 @@ func (i *instance) launch(cmd *exec.Cmd) error {
 func (i *instance) awaitGreeting() error {
 	deadline := time.Now().Add(startTimeout)
 	for {
-		greeting, err := greet(i.Addr())
+		greeting, err := i.greet(i.Addr())
 		if err == nil && strings.HasPrefix(greeting, i.cfg.Hostname+" ") {
 			return nil
 		}

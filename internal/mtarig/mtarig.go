@@ -1,11 +1,11 @@
-// Package mtarig runs private instances of Postfix and sendmail on loopback
-// ports, for the tests and for `mailseal demo`.
+// Package mtarig runs private instances of Postfix, sendmail, Exim and Dovecot
+// on loopback ports, for the tests and for `mailseal demo`.
 //
 // An instance has its own folder for configuration, queue and log, its own
 // port on 127.0.0.1 and its own process group; it never reads or writes what
 // belongs to an MTA that is installed on the machine. The programs come from a
 // tree that the MTAs' packages were unpacked into (test/tools.sh) or, where
-// there is none, from the system itself. Both MTAs need root to start.
+// there is none, from the system itself. All of them need root to start.
 //
 // A Sink stands behind the instances and keeps what they deliver, byte for
 // byte; a Client speaks SMTP to them, also in ways that no mail program would.
@@ -25,11 +25,13 @@ import (
 	"strings"
 )
 
-// Tools says where the programs of the MTAs and of OpenDKIM are.
+// Tools says where the programs of the servers and of OpenDKIM are.
 type Tools struct {
 	postfix  string // the root that usr/sbin/postfix stands under; "" for none
 	sendmail string // the same for usr/libexec/sendmail/sendmail
 	opendkim string // and for usr/sbin/opendkim
+	dovecot  string // and for usr/sbin/dovecot
+	exim     string // and for usr/sbin/exim4
 }
 
 // Find looks for the programs in trees that their packages were unpacked into,
@@ -50,6 +52,12 @@ func Find(trees ...string) Tools {
 		}
 		if t.opendkim == "" && exists(root, "usr/sbin/opendkim") {
 			t.opendkim = root
+		}
+		if t.dovecot == "" && exists(root, "usr/sbin/dovecot", "usr/lib/dovecot/imap-login", "usr/lib/dovecot/pop3-login") {
+			t.dovecot = root
+		}
+		if t.exim == "" && exists(root, "usr/sbin/exim4") {
+			t.exim = root
 		}
 	}
 	return t
@@ -74,8 +82,8 @@ func exists(root string, names ...string) bool {
 	return true
 }
 
-// ErrMissing is what Postfix and Sendmail wrap when an instance cannot be run
-// on this machine.
+// ErrMissing is what Postfix, Sendmail and the like wrap when an instance cannot
+// be run on this machine.
 var ErrMissing = errors.New("missing tool")
 
 // Postfix returns nil when a private Postfix can be run, and otherwise what is
@@ -100,6 +108,24 @@ func (t Tools) Sendmail() error {
 		return fmt.Errorf("%w: no sendmail with its cf files, neither unpacked nor installed; run test/tools.sh as root", ErrMissing)
 	}
 	return needRoot("sendmail")
+}
+
+// Dovecot returns nil when a private Dovecot can be run, and otherwise what is
+// missing for it.
+func (t Tools) Dovecot() error {
+	if t.dovecot == "" {
+		return fmt.Errorf("%w: no Dovecot with IMAP and POP3, neither unpacked nor installed; run test/tools.sh as root", ErrMissing)
+	}
+	return needRoot("Dovecot")
+}
+
+// Exim returns nil when a private Exim can be run, and otherwise what is missing
+// for it.
+func (t Tools) Exim() error {
+	if t.exim == "" {
+		return fmt.Errorf("%w: no Exim, neither unpacked nor installed; run test/tools.sh as root", ErrMissing)
+	}
+	return needRoot("Exim")
 }
 
 func needRoot(mta string) error {
@@ -127,7 +153,8 @@ type Config struct {
 	Source    string            // address that outgoing connections come from, as 127.0.0.2
 	TLS       TLS               // STARTTLS is offered when it has a certificate
 
-	// Extra is appended to main.cf, or to sendmail's mc file before its mailers.
+	// Extra is appended to main.cf, dovecot.conf or the first part of Exim's
+	// configuration, or to sendmail's mc file before its mailers.
 	Extra []string
 	// Parent is the folder that the instance's folder is made in. "" is /tmp
 	// and not the system's choice: names of Unix sockets end at 107 bytes.
@@ -135,7 +162,15 @@ type Config struct {
 }
 
 // TLS names PEM files. Clients are asked for a certificate when CA is given.
-type TLS struct{ Certificate, Key, CA string }
+type TLS struct {
+	Certificate, Key, CA string
+	Chain                string // key and certificates in one file, in the place of these two (Postfix only)
+	Dir                  string // of hash links for CAs and lists of what is revoked (sendmail only)
+	DH                   string // parameters for Diffie-Hellman
+}
+
+// offered reports whether there is anything to offer STARTTLS with.
+func (t TLS) offered() bool { return t.Certificate != "" || t.Chain != "" }
 
 // A Milter is a filter to attach.
 type Milter struct {

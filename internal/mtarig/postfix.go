@@ -197,6 +197,12 @@ func (p *Postfix) Reload(lines ...string) error {
 	return nil
 }
 
+// ReloadCommand is the command that has the instance read its files again.
+func (p *Postfix) ReloadCommand() string {
+	words := append([]string{"env"}, p.env...)
+	return shellWords(append(words, filepath.Join(p.sbin, "postfix"), "-c", p.path("etc"), "reload")...)
+}
+
 // servers lists the processes that take sessions.
 func (p *Postfix) servers() []int {
 	return slices.DeleteFunc(inside(p.dir), func(pid int) bool {

@@ -69,12 +69,16 @@ func (p *Postfix) mainCF() (string, error) {
 
 func (p *Postfix) setTLS(set func(name, value string)) {
 	t := p.cfg.TLS
-	if t.Certificate == "" {
+	if !t.offered() {
 		return
 	}
 	set("smtpd_tls_security_level", "may")
+	set("smtpd_tls_chain_files", t.Chain)
 	set("smtpd_tls_cert_file", t.Certificate)
 	set("smtpd_tls_key_file", t.Key)
+	if t.DH != "" {
+		set("smtpd_tls_dh1024_param_file", t.DH)
+	}
 	set("smtpd_tls_received_header", "yes")
 	if t.CA != "" {
 		set("smtpd_tls_CAfile", t.CA)

@@ -103,6 +103,12 @@ func (s *Sendmail) program(cf string, args ...string) *exec.Cmd {
 	return exec.Command("unshare", argv...)
 }
 
+// ReloadCommand is the command that has the instance read its files again: it
+// starts anew in the same process.
+func (s *Sendmail) ReloadCommand() string {
+	return "kill -HUP `head -1 " + s.path("sendmail.pid") + "`"
+}
+
 // Queue lists the mails in the queue.
 func (s *Sendmail) Queue() ([]Entry, error) { return readQueue(s.queueDir()) }
 

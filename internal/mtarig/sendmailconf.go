@@ -72,7 +72,13 @@ func (s *Sendmail) defineTLS(define func(name, value string)) {
 	define("confSERVER_KEY", t.Key)
 	// sendmail has no TLS without these two, be there a CA or not.
 	define("confCACERT", cmp.Or(t.CA, t.Certificate))
-	define("confCACERT_PATH", s.path("ca"))
+	define("confCACERT_PATH", cmp.Or(t.Dir, s.path("ca")))
+	if t.Dir != "" {
+		define("confCRL_PATH", t.Dir)
+	}
+	if t.DH != "" {
+		define("confDH_PARAMETERS", t.DH)
+	}
 }
 
 // sendmailMilter writes one filter. The waits are long enough for a milter

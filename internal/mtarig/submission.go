@@ -52,19 +52,25 @@ func (s *Sendmail) configureSubmission() error {
 	if err != nil {
 		return err
 	}
-	u, err := user.Lookup(submitUser)
+	uid, gid, err := idsOf(submitUser)
 	if err != nil {
-		return err
-	}
-	uid, uerr := strconv.Atoi(u.Uid)
-	gid, gerr := strconv.Atoi(u.Gid)
-	if err := errors.Join(uerr, gerr); err != nil {
 		return err
 	}
 	if err := errors.Join(os.Chown(s.submitQueueDir(), uid, gid), os.Chmod(s.submitQueueDir(), 0o770)); err != nil {
 		return err
 	}
 	return s.generate("submit", s.submitMC())
+}
+
+// idsOf looks a user up.
+func idsOf(name string) (uid, gid int, err error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	uid, uerr := strconv.Atoi(u.Uid)
+	gid, gerr := strconv.Atoi(u.Gid)
+	return uid, gid, errors.Join(uerr, gerr)
 }
 
 // submitMC is sendmail's own submit.mc but for the places of files and the

@@ -16,21 +16,49 @@ import (
 	"mailseal/test/rig"
 )
 
-// A test process that dies without a word leaves no MTA behind. The process is
-// this test, run again with the variable set.
+type server interface {
+	Addr() string
+	Dir() string
+	Start() error
+	Close() error
+}
+
+// servers make the instances that a watchdog stands over.
+var servers = map[string]func(mtarig.Config) (server, error){
+	"postfix":  func(c mtarig.Config) (server, error) { return mtarig.NewPostfix(c) },
+	"sendmail": func(c mtarig.Config) (server, error) { return mtarig.NewSendmail(c) },
+	"exim":     func(c mtarig.Config) (server, error) { return mtarig.NewExim(c) },
+	"dovecot":  func(c mtarig.Config) (server, error) { return mtarig.NewDovecot(c) },
+}
+
+// A test process that dies without a word leaves no server behind. The process
+// is this test, run again with the variable set.
 func TestWatchdog(t *testing.T) {
 	const variable = "MTARIG_TEST_DIE"
-	if kind := os.Getenv(variable); kind != "" {
-		mta := rig.Kind(kind).Start(t, mtarig.Config{})
-		os.Stdout.WriteString("started " + mta.Addr() + " " + mta.Dir() + "\n")
+	if name := os.Getenv(variable); name != "" {
+		s, err := servers[name](mtarig.Config{Tools: rig.Tools(t)})
+		if err == nil {
+			err = s.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Stdout.WriteString("started " + s.Addr() + " " + s.Dir() + "\n")
 		select {} // until killed
 	}
-	for _, kind := range []rig.Kind{rig.Postfix, rig.Sendmail} {
-		t.Run(string(kind), func(t *testing.T) {
+	for name, prepare := range servers {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			kind.Prepare(t, mtarig.Config{}) // skips the test where it cannot run
+			s, err := prepare(mtarig.Config{Tools: rig.Tools(t)})
+			rig.Missing(t, err) // skips the test where it cannot run
+			if err == nil {
+				err = s.Close()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
 			cmd := exec.Command(os.Args[0], "-test.run=^TestWatchdog$", "-test.v")
-			cmd.Env = append(os.Environ(), variable+"="+string(kind))
+			cmd.Env = append(os.Environ(), variable+"="+name)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			out, err := cmd.StdoutPipe()
 			if err != nil {

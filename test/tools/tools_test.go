@@ -188,7 +188,7 @@ func TestWhoCannotInstall(t *testing.T) {
 func TestWhatIsUnpacked(t *testing.T) {
 	for want, wanted := range map[string]string{
 		"demo": "postfix",
-		"test": "postfix sendmail-bin sendmail-cf libwrap0 opendkim",
+		"test": "postfix sendmail-bin sendmail-cf libwrap0 opendkim dovecot-core dovecot-imapd dovecot-pop3d exim4-daemon-light",
 	} {
 		out, err := script(t, []string{"PATH=" + os.Getenv("PATH"), "MAILSEAL_MTA=" + t.TempDir()}, "-n", want).CombinedOutput()
 		_, after, _ := strings.Cut(string(out), "packages to unpack ")
