@@ -100,6 +100,9 @@ func (o *InitOptions) check() (name []byte, bounds permitted, err error) {
 	if bounds, err = parsePermitted(o.PermitDNS, o.PermitEmail); err != nil {
 		return nil, bounds, err
 	}
+	if err := o.Subject.named(); err != nil {
+		return nil, bounds, err
+	}
 	name, err = o.Subject.encode()
 	return name, bounds, err
 }

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
@@ -28,6 +29,18 @@ func opensslConf(dir string, s Settings) ([]byte, error) {
 	}
 	return []byte(strings.NewReplacer("@DIR@", quoted, "@RAND_SERIAL@", serial, "@UNIQUE@", unique, "@ADDRESSES@", addresses,
 		"@CRL_DAYS@", strconv.Itoa(s.CRLDays), "@DAYS@", strconv.Itoa(s.days(rules[Host]))).Replace(confText)), nil
+}
+
+// dirOf is the folder on which a configuration of ours makes the openssl
+// command work.
+func dirOf(conf string) (string, bool) {
+	for line := range strings.Lines(conf) {
+		if key, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "dir" && filepath.IsAbs(strings.TrimSpace(value)) {
+			unquoted := strings.NewReplacer(`\\`, `\`, `\$`, `$`, `\#`, `#`, `\"`, `"`, `\'`, `'`, "\\`", "`")
+			return unquoted.Replace(strings.TrimSpace(value)), true
+		}
+	}
+	return "", false
 }
 
 const confText = `# For the openssl command, as in: openssl ca -config openssl.cnf -extensions host -in host.csr

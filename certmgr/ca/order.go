@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"time"
+	"unicode/utf8"
 
 	"mailseal/certmgr/ca/index"
 )
@@ -89,8 +90,8 @@ func (o *order) setNames(a *authority, r Request) error {
 	if o.names, err = o.rule.parseNames(r); err != nil {
 		return err
 	}
-	if r.Subject.CommonName == "" && len(o.names.all) > 0 {
-		r.Subject.CommonName = o.names.all[0]
+	if err := o.setCommonName(&r.Subject); err != nil {
+		return err
 	}
 	if o.name = r.rawSubject; o.name == nil {
 		r.Subject = r.Subject.or(a.cert.Subject)
@@ -107,6 +108,27 @@ func (o *order) setNames(a *authority, r Request) error {
 		o.warnings = append(o.warnings, p+": a placeholder; give the real one")
 	}
 	return a.checkConstraints(o.names, r.Subject)
+}
+
+// setCommonName takes the first name that is short enough where none is given.
+// What is longer stands in the alternative names alone, which is where everybody
+// looks (RFC 9525 section 6.3).
+func (o *order) setCommonName(s *Subject) error {
+	long := func(name string) bool { return utf8.RuneCountInString(name) > maxCommonName }
+	if o.rule.hostCN && long(s.CommonName) { // it was taken for a name already
+		s.CommonName = ""
+	}
+	if s.CommonName != "" || len(o.names.all) == 0 {
+		return s.named()
+	}
+	for _, name := range o.names.all {
+		if !long(name) {
+			s.CommonName = name
+			return nil
+		}
+	}
+	o.warnings = append(o.warnings, fmt.Sprintf("no common name: it may have %d characters, and %s has more; it is an alternative name, which is where programs look", maxCommonName, o.names.all[0]))
+	return nil
 }
 
 // template is the certificate but for its signature.

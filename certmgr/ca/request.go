@@ -12,8 +12,8 @@ import (
 // A Request is a certificate as it is asked for.
 type Request struct {
 	Profile Profile
-	// Subject needs a CommonName, or takes the first name below. C, ST, L and
-	// O are the CA's where they are empty.
+	// Subject needs a CommonName, or takes the first name below that is short
+	// enough for one. C, ST, L and O are the CA's where they are empty.
 	Subject Subject
 	// Emails, Hosts and Addresses are the subject alternative names. A common
 	// name that is one of these is added where the profile has that kind, and

@@ -3,6 +3,7 @@ package ca
 import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,14 +37,27 @@ var attributes = []struct {
 	{"locality", asn1.ObjectIdentifier{2, 5, 4, 7}, asn1.TagUTF8String, 128, func(s *Subject) *string { return &s.Locality }},
 	{"organization", asn1.ObjectIdentifier{2, 5, 4, 10}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.Organization }},
 	{"organizational unit", asn1.ObjectIdentifier{2, 5, 4, 11}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.OrganizationalUnit }},
-	{"common name", asn1.ObjectIdentifier{2, 5, 4, 3}, asn1.TagUTF8String, 64, func(s *Subject) *string { return &s.CommonName }},
+	{"common name", asn1.ObjectIdentifier{2, 5, 4, 3}, asn1.TagUTF8String, maxCommonName, func(s *Subject) *string { return &s.CommonName }},
 	{"e-mail address", asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, asn1.TagIA5String, 255, func(s *Subject) *string { return &s.Email }},
+}
+
+// maxCommonName is how many characters a common name may have.
+const maxCommonName = 64
+
+// named reports a name without a common name.
+func (s Subject) named() error {
+	if s.CommonName == "" {
+		return fmt.Errorf("common name: empty; a name is wanted, as %q", "Private CA")
+	}
+	return nil
 }
 
 // check finds fields that cannot stand in a certificate.
 func (s Subject) check() error {
-	if s.CommonName == "" {
-		return fmt.Errorf("common name: empty; a name is wanted, as %q", "Private CA")
+	if s == (Subject{}) {
+		// Without it the alternative names would have to be critical (RFC 5280
+		// section 4.1.2.6), and not everybody reads such a certificate.
+		return errors.New("subject: empty; give an organization at least, as /O=MyCorp")
 	}
 	if c := s.Country; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
 		return fmt.Errorf("country %q: want two capital letters, as JP", c)

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -42,6 +43,8 @@ type Summary struct {
 	Revoked int `json:"revoked"`
 	// CRLEnds is the nextUpdate of the list, zero where there is none.
 	CRLEnds time.Time `json:"crl_ends,omitzero"`
+	// Notes are what somebody should put right.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Summary tells about the CA itself.
@@ -87,7 +90,29 @@ func (c *CA) Summary() (Summary, error) {
 	if list, err := c.readCRL(); err == nil {
 		s.CRLEnds = list.NextUpdate
 	}
+	if n := c.elsewhere(); n != "" {
+		s.Notes = append(s.Notes, n)
+	}
 	return s, nil
+}
+
+// elsewhere says where the openssl command would work that is given the
+// openssl.cnf of a folder that was copied: its dir is absolute.
+func (c *CA) elsewhere() string {
+	text, err := os.ReadFile(c.path(confFile))
+	if err != nil {
+		return "" // then openssl works nowhere
+	}
+	dir, ok := dirOf(string(text))
+	if !ok || dir == c.dir {
+		return ""
+	}
+	there, err := os.Stat(dir)
+	here, herr := os.Stat(c.dir)
+	if err == nil && herr == nil && os.SameFile(there, here) {
+		return ""
+	}
+	return fmt.Sprintf("%s makes openssl ca work in %s; mailseal ca import -dir %s makes it anew", confFile, dir, c.dir)
 }
 
 func fingerprint(cert *x509.Certificate) string {

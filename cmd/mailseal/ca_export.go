@@ -75,8 +75,8 @@ func caImportCommand() command {
 		args:  "[-config FILE | -dir DIR] [-key FILE] [-cert FILE] [-passphrase-file FILE] [-yes]",
 		short: "take over a folder of openssl ca",
 		long: `Takes over a folder in which openssl ca has worked: checks all of it first, then
-makes what is missing and closes the folder and its keys. The openssl command
-goes on working on it.`,
+makes what is missing, a CRL too if one is due, and closes the folder and its
+keys. The openssl command goes on working on it.`,
 		setup: func(fs *flag.FlagSet) runner {
 			var f caFlags
 			f.withKey(fs)
@@ -119,6 +119,13 @@ func (f *caFlags) takeOver(env Env, o ca.ImportOptions) error {
 	}
 	for _, s := range done.Changed {
 		fmt.Fprintf(env.Stdout, "changed  %s\n", plain(s))
+	}
+	if l, err := c.RenewCRL(by()); err != nil {
+		fmt.Fprintf(env.Stderr, "warning: no new CRL (%s)\n", oneLine(err))
+	} else if l != nil {
+		if err := writeCRL(env, l); err != nil {
+			return err
+		}
 	}
 	s, err := c.Summary()
 	if err != nil {

@@ -65,17 +65,9 @@ func (i *caInit) run(env Env) error {
 		return err
 	}
 	if i.intermediate {
-		err := ca.Vacant(i.dir)
-		if err != nil && !i.replace { // no root is made for nothing
-			return caError(err)
+		if err := i.makeRoot(env); err != nil {
+			return err
 		}
-		root := i.o
-		root.Subject.CommonName += " Root"
-		if i.o.Parent, err = ca.Init(i.root(), root); err != nil {
-			return caError(err)
-		}
-		i.o.Days = 0 // the CA gets what a sub-CA gets
-		fmt.Fprintf(env.Stdout, "root %s\n", i.root())
 	}
 	c, err := i.make(env)
 	if err != nil {
@@ -91,7 +83,33 @@ func (i *caInit) run(env Env) error {
 	return writeCA(env.Stdout, s)
 }
 
-func (i *caInit) root() string { return filepath.Clean(i.dir) + "-root" }
+// rootCRLDays are how long the CRL of a root is good that is taken out once a
+// year. sendmail wants one of each CA above a certificate.
+const rootCRLDays = 400
+
+// makeRoot makes the root that will be above the CA.
+func (i *caInit) makeRoot(env Env) error {
+	dir := filepath.Clean(i.dir) + "-root"
+	if err := ca.Vacant(i.dir); err != nil && !i.replace { // no root is made for nothing
+		return caError(err)
+	}
+	if err := ca.Vacant(dir); err != nil {
+		return caError(fmt.Errorf("%w. Make the CA below that root, with -parent %s in the place of -intermediate, or move the root away first: it is what others trust", err, dir))
+	}
+	root := i.o
+	root.Subject.CommonName += " Root"
+	c, err := ca.Init(dir, root)
+	if err != nil {
+		return caError(err)
+	}
+	if _, err := c.IssueCRL(ca.CRLOptions{Days: rootCRLDays, By: by()}); err != nil {
+		return caError(err)
+	}
+	i.o.Parent = c
+	i.o.Days = 0 // the CA gets what a sub-CA gets
+	fmt.Fprintf(env.Stdout, "root     %s, its CRL is good for %d days\n", dir, rootCRLDays)
+	return nil
+}
 
 // prepare reads what the flags name.
 func (i *caInit) prepare(env Env) (err error) {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -62,13 +63,12 @@ func caListCommand() command {
 }
 
 func writeRecords(w io.Writer, rs []ca.Record) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "SERIAL\tSTATUS\tUNTIL\tDAYS\tPROFILE\tSUBJECT\tNAMES\tMEMO")
+	t := table{{"SERIAL", "STATUS", "UNTIL", "DAYS", "PROFILE", "SUBJECT", "NAMES", "MEMO"}}
 	for _, r := range rs {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Serial, r.Status, r.NotAfter.UTC().Format(time.DateOnly), r.DaysLeft,
-			orDash(r.Profile), plain(r.Subject), orDash(plain(someNames(r.Names))), plain(r.Memo))
+		t = append(t, []string{r.Serial, string(r.Status), r.NotAfter.UTC().Format(time.DateOnly), strconv.Itoa(r.DaysLeft),
+			orDash(r.Profile), plain(r.Subject), orDash(plain(someNames(r.Names))), plain(r.Memo)})
 	}
-	return t.Flush()
+	return t.write(w)
 }
 
 // someNames leaves a line readable; ca show has all of them.
@@ -140,14 +140,29 @@ func writeCA(w io.Writer, s ca.Summary) error {
 	t.line("days", fmt.Sprint(s.Days))
 	t.line("sha256", s.SHA256)
 	t.line("sha1", s.SHA1)
-	t.line("permits", plain(strings.Join(append(append([]string{}, s.PermitDNS...), s.PermitEmail...), ", ")))
+	t.line("permits", plain(permits(s)))
 	t.line("url", plain(s.URL))
 	t.line("issued", fmt.Sprintf("%d valid, %d expired, %d revoked", s.Valid, s.Expired, s.Revoked))
 	if !s.CRLEnds.IsZero() {
 		t.line("crl ends", s.CRLEnds.UTC().Format(time.RFC3339))
 	}
 	t.line("folder", plain(s.Dir))
+	for _, n := range s.Notes {
+		t.line("note", plain(n))
+	}
 	return t.flush()
+}
+
+// permits are the name constraints, as openssl prints them.
+func permits(s ca.Summary) string {
+	var all []string
+	for _, d := range s.PermitDNS {
+		all = append(all, "DNS:"+d)
+	}
+	for _, e := range s.PermitEmail {
+		all = append(all, "email:"+e)
+	}
+	return strings.Join(all, ", ")
 }
 
 func writeShown(w io.Writer, s ca.Shown) error {

@@ -57,7 +57,7 @@ func TestCAIssueRefuses(t *testing.T) {
 	}{
 		{"-profile host -cn mx.example.jp -days 900 -out " + dir + "/x", "days 900: want 1 to 825 in a host certificate", exDataErr},
 		{"-profile user -cn Bob -email ボブ@example.jp -out " + dir + "/x", "e-mail address \"ボブ@example.jp\": only ASCII can stand before the @ here", exDataErr},
-		{"-profile host -cn " + strings.Repeat("a", 60) + ".example.jp -out " + dir + "/x", "common name \"" + strings.Repeat("a", 60) + ".example.jp\": longer than 64 characters; give a shorter one", exDataErr},
+		{"-profile user -email bob@example.jp -cn " + strings.Repeat("a", 65) + " -out " + dir + "/x", "common name \"" + strings.Repeat("a", 65) + "\": longer than 64 characters; give a shorter one", exDataErr},
 		{"-profile host -cn mx.example.jp -out " + dir + "/absent/x", "files cannot be made in " + dir + "/absent: no such file or directory", exCantCreate},
 		{"-profile host -cn mx.example.jp -replace -out " + dir + "/here", dir + "/here.crt: not a file, and not replaced; name others", exCantCreate},
 	} {
@@ -99,5 +99,56 @@ func TestCARenewWarns(t *testing.T) {
 	_, errs, status = on("renew", "-serial", strings.Fields(out)[1], "-key", "ed25519", "-out", filepath.Join(dir, "new"))
 	if want := "warning: an Ed25519 key only signs: nobody can encrypt to it\n"; errs != want || status != exOK {
 		t.Errorf("status %d, %q, want %q", status, errs, want)
+	}
+}
+
+// What of the files before is still there is said.
+func TestCARenewSaysWhatIsStale(t *testing.T) {
+	dir, on := testCA(t)
+	base := filepath.Join(dir, "bob")
+	out, errs, status := on("issue", "-profile", "user", "-cn", "Bob", "-email", "bob@example.jp", "-key", "p256", "-p12", "-out", base)
+	if status != exOK || errs != "" {
+		t.Fatalf("status %d, %s", status, errs)
+	}
+	out, errs, status = on("renew", "-serial", strings.Fields(out)[1], "-key", "p256", "-replace", "-json", "-out", base)
+	if want := "warning: " + base + ".p12 is still the old one; remove it, or have it made again: the flags are -one-file, -p12 and -mobileconfig\n"; errs != want || status != exOK {
+		t.Errorf("status %d, %q, want %q", status, errs, want)
+	}
+	if !strings.Contains(out, `"warnings": [
+    "`+base+".p12 is still the old one") {
+		t.Errorf("%s", out)
+	}
+}
+
+// Whether a CRL is due is seen without the key.
+func TestCACRLIfDue(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(at("pass"), []byte("geheim\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, status := call("", "ca", "init", "-dir", at("CA"), "-subject", "/CN=Private CA", "-key", "p256", "-passphrase-file", at("pass")); status != exOK {
+		t.Fatalf("status %d, %s", status, errs)
+	}
+	if out, errs, status := call("", "ca", "crl", "-dir", at("CA"), "-if-due"); out+errs != "" || status != exOK {
+		t.Errorf("none due: status %d, %q, %q", status, out, errs)
+	}
+	if err := os.Remove(at("CA/crl.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, status := call("", "ca", "crl", "-dir", at("CA"), "-if-due"); !strings.Contains(errs, "needs its passphrase") || status != exDataErr {
+		t.Errorf("one due: status %d, %q", status, errs)
+	}
+}
+
+// Names of all scripts stand under each other.
+func TestTable(t *testing.T) {
+	var b strings.Builder
+	if err := (table{{"SUBJECT", "NAMES", "MEMO"}, {"/CN=株式会社例", "ボブ", "x"}, {"/CN=e\u0301", "a", ""}, {"/CN=ｶﾅ Ａ", "-", "長い"}}).write(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "SUBJECT         NAMES  MEMO\n/CN=株式会社例  ボブ   x\n/CN=e\u0301           a      \n/CN=ｶﾅ Ａ       -      長い\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", &b, want)
 	}
 }

@@ -69,7 +69,9 @@ func report(w io.Writer, name string, err error) int {
 			fmt.Fprintln(w, oneLine(one))
 			continue
 		}
-		fmt.Fprintf(w, "mailseal %s: %s\n", name, oneLine(one))
+		// "ca show: show: 0A: not found" would say it twice.
+		text := strings.TrimPrefix(oneLine(one), name[strings.LastIndexByte(name, ' ')+1:]+": ")
+		fmt.Fprintf(w, "mailseal %s: %s\n", name, text)
 	}
 	return status
 }
