@@ -41,21 +41,21 @@ func (l *logbook) since(mark int) ([]string, <-chan struct{}) {
 }
 
 // Log is all that the daemons have logged.
-func (d *Daemon) Log() string {
-	lines, _ := d.log.since(0)
+func (p *process) Log() string {
+	lines, _ := p.log.since(0)
 	return strings.Join(lines, "\n")
 }
 
 // Mark is the present end of the log.
-func (d *Daemon) Mark() int {
-	lines, _ := d.log.since(0)
+func (p *process) Mark() int {
+	lines, _ := p.log.since(0)
 	return len(lines)
 }
 
 // Lines returns the lines after a mark that match a regular expression.
-func (d *Daemon) Lines(mark int, pattern string) []string {
+func (p *process) Lines(mark int, pattern string) []string {
 	re := regexp.MustCompile(pattern)
-	all, _ := d.log.since(mark)
+	all, _ := p.log.since(mark)
 	var found []string
 	for _, l := range all {
 		if re.MatchString(l) {
@@ -67,11 +67,11 @@ func (d *Daemon) Lines(mark int, pattern string) []string {
 
 // WaitLog waits until a line after a mark matches a regular expression and
 // returns the first that does.
-func (d *Daemon) WaitLog(mark int, pattern string) (string, error) {
+func (p *process) WaitLog(mark int, pattern string) (string, error) {
 	re := regexp.MustCompile(pattern)
 	expired := time.After(Patience)
 	for seen := mark; ; {
-		lines, grown := d.log.since(seen)
+		lines, grown := p.log.since(seen)
 		for _, l := range lines {
 			if re.MatchString(l) {
 				return l, nil
