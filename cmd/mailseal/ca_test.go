@@ -147,7 +147,7 @@ func TestTable(t *testing.T) {
 	if err := (table{{"SUBJECT", "NAMES", "MEMO"}, {"/CN=株式会社例", "ボブ", "x"}, {"/CN=e\u0301", "a", ""}, {"/CN=ｶﾅ Ａ", "-", "長い"}}).write(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := "SUBJECT         NAMES  MEMO\n/CN=株式会社例  ボブ   x\n/CN=e\u0301           a      \n/CN=ｶﾅ Ａ       -      長い\n"
+	want := "SUBJECT         NAMES  MEMO\n/CN=株式会社例  ボブ   x\n/CN=e\u0301           a\n/CN=ｶﾅ Ａ       -      長い\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", &b, want)
 	}

@@ -14,8 +14,7 @@ type table [][]string
 
 const betweenColumns = 2
 
-// write puts the cells of a column under each other. The last cell of a row is
-// followed by nothing.
+// write puts the cells of a column under each other. No line ends in blanks.
 func (t table) write(w io.Writer) error {
 	var widths []int
 	for _, row := range t {
@@ -28,13 +27,11 @@ func (t table) write(w io.Writer) error {
 	}
 	var b strings.Builder
 	for _, row := range t {
+		line := ""
 		for i, cell := range row {
-			b.WriteString(cell)
-			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-columns(cell)+betweenColumns))
-			}
+			line += cell + strings.Repeat(" ", widths[i]-columns(cell)+betweenColumns)
 		}
-		b.WriteByte('\n')
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
