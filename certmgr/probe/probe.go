@@ -15,7 +15,6 @@
 package probe
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -26,8 +25,7 @@ import (
 // takes any certificate that some CA of CAs has signed, which is none.
 type Want struct {
 	// Host is the name that the certificate has to cover; "" is the URL's
-	// ?name=, else its host. Where all there is is an address, no name is
-	// looked for but the address itself, and on the loopback not even that.
+	// ?name=, else its host. Where these are but addresses, any name will do.
 	Host string
 	// CAs are trusted: the CA file that peers have. Those that are not
 	// self-signed help to build a chain and are no end of one.
@@ -67,6 +65,8 @@ type Result struct {
 	Notes []string
 	// Err is why it is not: a *Failure.
 	Err error
+
+	version uint16
 }
 
 // OK reports whether all was as wanted.
@@ -107,9 +107,11 @@ type Cause string
 
 // The causes, in the order in which they come up.
 const (
-	// Unreachable: no connection, no answer in time, or one that puts off
-	// (421, 454 before the greeting).
+	// Unreachable: no connection, no answer in time, or one that puts us off
+	// (421 and the like).
 	Unreachable Cause = "unreachable"
+	// Refused: the server lets nobody in, or not us.
+	Refused Cause = "refused"
 	// Protocol: what answers does not speak the protocol, or speaks too much.
 	Protocol Cause = "protocol"
 	// NotOffered: TLS is not offered.
@@ -145,15 +147,3 @@ type Failure struct {
 func (f *Failure) Error() string { return f.Text }
 
 func (f *Failure) Unwrap() error { return f.Err }
-
-// Check connects to a server and looks at what it presents. It always returns a
-// result, within Want.Timeout or when ctx ends.
-func Check(ctx context.Context, u URL, w Want) Result {
-	return Result{URL: u, Err: &Failure{Cause: Unreachable, Text: "not probed yet"}}
-}
-
-// Versions finds which versions of TLS a server takes, lowest first, from
-// SSL 3.0 (0x0300) to tls.VersionTLS13. It connects once for each.
-func Versions(ctx context.Context, u URL) ([]uint16, error) {
-	return nil, errors.New("not probed yet")
-}
