@@ -2,7 +2,6 @@ package install
 
 import (
 	"bytes"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,7 +43,7 @@ func (j *Journal) Install(t Target, c Contents, s State, now time.Time) (*Instal
 		if done.Kept, err = j.keep(t, c, s, done.sums, now); err != nil {
 			return err
 		}
-		if err := t.makeDir(); err != nil {
+		if err := t.makeDirs(); err != nil {
 			return err
 		}
 		return j.place(t, c, func(r Role) string { return fingerprint(c[r]) })
@@ -93,7 +92,8 @@ func (i *Installed) RollBack() error {
 
 // check judges the files as they would be, by the rules of Plan.
 func (t Target) check(c Contents, s State, now time.Time) error {
-	after := State{Files: map[Role]Found{}}
+	after := s
+	after.Files = map[Role]Found{}
 	written := map[string]bool{}
 	for r, f := range t.Files {
 		after.Files[r] = s.Files[r]
@@ -105,10 +105,11 @@ func (t Target) check(c Contents, s State, now time.Time) error {
 	if key, cert := t.pair(); written[t.Files[key].Path] || written[t.Files[cert].Path] { // judged together
 		written[t.Files[key].Path], written[t.Files[cert].Path] = true, true
 	}
-	if block, _ := pem.Decode(c[CRL]); block != nil {
-		t.CRL = block.Bytes
+	for _, r := range []Role{CA, CRL} { // a new list is what the files shall have
+		if lists := listsOf(c[r]); len(lists) > 0 {
+			t.CRL = lists[0]
+		}
 	}
-	t.Dir = ""
 	for _, f := range t.Plan(after, now).Findings {
 		if written[f.Path] && f.Fault != Owner && f.Fault != Mode {
 			return fmt.Errorf("what was to be written to %s %s", f.Path, f.Text)
@@ -151,22 +152,25 @@ func (t Target) owner() int {
 	return t.Files[key].UID
 }
 
-// makeDir makes the folder of a target, or closes it to others than its owner.
-func (t Target) makeDir() error {
-	if t.Dir == "" {
-		return nil
-	}
-	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
-		return err
-	}
-	s := inspectFile(t.Dir)
-	if owner := t.owner(); s.UID != 0 && s.UID != owner {
-		if err := os.Chown(t.Dir, owner, -1); err != nil {
+// makeDirs makes folders that are missing, and closes the one of hash links to
+// others than its owner.
+func (t Target) makeDirs() error {
+	for _, dir := range t.folders() {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-	}
-	if s.Mode.Perm()&0o022 != 0 {
-		return os.Chmod(t.Dir, s.Mode.Perm()&^0o022)
+		s := inspectFile(dir)
+		if !t.isOpen(dir, s) {
+			continue
+		}
+		if owner := t.owner(); s.UID != 0 && s.UID != owner {
+			if err := os.Chown(dir, owner, -1); err != nil {
+				return err
+			}
+		}
+		if err := os.Chmod(dir, s.Mode.Perm()&^0o022); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -174,7 +178,7 @@ func (t Target) makeDir() error {
 // place writes all contents beside their places and then renames them. sum tells
 // which are ours.
 func (j *Journal) place(t Target, c Contents, sum func(Role) string) error {
-	e := entry{Dir: t.Dir, Bundles: t.links().Bundles}
+	e := entry{Dir: t.Dir, Bundles: t.links().Bundles, Links: t.Links}
 	for _, r := range t.roles() {
 		if _, ok := c[r]; ok {
 			path := t.Files[r].Path

@@ -46,6 +46,7 @@ func (gone) CRL(context.Context) ([]byte, error) { return nil, errGone }
 type bench struct {
 	t       *testing.T
 	pki     *testpki.PKI
+	dir     string // the server's
 	target  Target
 	journal *Journal
 	now     time.Time
@@ -64,17 +65,22 @@ func benchOf(t *testing.T, p *testpki.PKI) *bench {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	certs := filepath.Join(dir, "certs")
-	files := Sendmail(certs)
-	for r, f := range files { // tests need not be root's
-		f.UID, f.GID = os.Getuid(), os.Getgid()
-		files[r] = f
-	}
-	return &bench{t: t, pki: p, now: time.Now(), journal: NewJournal(filepath.Join(dir, "state")),
-		target: Target{Name: "sendmail", Hosts: hosts, Files: files, Dir: certs, Authority: p.CA().Chain(), CRL: crl}}
+	b := &bench{t: t, pki: p, now: time.Now(), journal: NewJournal(filepath.Join(dir, "state")), dir: filepath.Join(dir, "certs"),
+		target: Target{Name: "sendmail", Hosts: hosts, Authority: p.CA().Chain(), CRL: crl}}
+	b.layout("sendmail", Choices{})
+	return b
 }
 
-func (b *bench) path(name string) string { return filepath.Join(b.target.Dir, name) }
+// layout makes the target one of another server.
+func (b *bench) layout(server string, c Choices) {
+	b.t.Helper()
+	var err error
+	b.target.Layout, err = LayoutOf(server, b.dir, c)
+	b.do(err)
+	b.target.Name = server
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
 func (b *bench) plan() (Plan, State) {
 	b.t.Helper()

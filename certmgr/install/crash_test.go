@@ -94,16 +94,16 @@ func crashBench(t *testing.T) (*bench, job, func()) {
 	throwAway := newBench(t)
 	throwAway.right()
 	b := benchOf(t, throwAway.pki.Stranger()) // with another hash
-	b.target.Dir, b.target.Files = throwAway.target.Dir, throwAway.target.Files
+	b.dir, b.target.Layout = throwAway.dir, throwAway.target.Layout
 	p, s := b.plan()
 	c, err := b.target.Obtain(t.Context(), p, s, source{b.pki})
 	b.do(err)
 	before := filepath.Join(t.TempDir(), "before")
-	b.do(os.CopyFS(before, os.DirFS(b.target.Dir)))
+	b.do(os.CopyFS(before, os.DirFS(b.dir)))
 	again := func() {
-		b.do(os.RemoveAll(b.target.Dir))
+		b.do(os.RemoveAll(b.dir))
 		b.do(os.RemoveAll(b.journal.dir))
-		b.do(os.CopyFS(b.target.Dir, os.DirFS(before)))
+		b.do(os.CopyFS(b.dir, os.DirFS(before)))
 		for _, f := range b.target.Files {
 			b.do(os.Chmod(f.Path, f.Mode))
 		}

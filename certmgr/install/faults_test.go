@@ -26,7 +26,7 @@ func TestFaults(t *testing.T) {
 		issue bool
 	}{
 		{"nothing", func(*bench) {}, nil, "", false},
-		{"no folder", func(b *bench) { b.do(os.RemoveAll(b.target.Dir)) },
+		{"no folder", func(b *bench) { b.do(os.RemoveAll(b.dir)) },
 			[]string{"missing host.key", "missing host.cert", "missing cacert.pem", "missing crl.pem", "missing dh.param", "missing certs"}, "ca crl dh key certificate", true},
 		{"key deleted", func(b *bench) { b.do(os.Remove(b.path("host.key"))) }, []string{"missing host.key"}, pair, true},
 		{"certificate deleted", func(b *bench) { b.do(os.Remove(b.path("host.cert"))) }, []string{"missing host.cert"}, pair, true},
@@ -77,7 +77,7 @@ func TestFaults(t *testing.T) {
 			}
 			b.do(os.Chown(b.path("host.key"), 12345, -1))
 		}, []string{"owner host.key"}, "key", false},
-		{"folder writable by its group", func(b *bench) { b.do(os.Chmod(b.target.Dir, 0o775)) }, []string{"mode certs"}, "", false},
+		{"folder writable by its group", func(b *bench) { b.do(os.Chmod(b.dir, 0o775)) }, []string{"mode certs"}, "", false},
 		{"CA deleted", func(b *bench) { b.do(os.Remove(b.path("cacert.pem"))) }, []string{"missing cacert.pem", "links certs"}, "ca", false},
 		{"CA of somebody else", func(b *bench) { b.write("cacert.pem", ca.EncodeCertificates(other.Root()), 0o644) },
 			[]string{"not-ca cacert.pem"}, "ca", false},

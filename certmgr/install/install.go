@@ -21,6 +21,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -48,13 +49,30 @@ const (
 
 var roles = []Role{CA, CRL, DH, Key, Certificate, PairFile}
 
-// A File is where a role's content belongs, and whose it is.
+// A File is where a role's content belongs, whose it is, and what it has besides.
 type File struct {
 	Path string
 	Mode fs.FileMode
 	UID  int
 	GID  int
+	// Public: a file of CAs that has the system's public ones too.
+	Public bool `json:",omitempty"`
+	// List: a file of CAs that has the CRL behind them.
+	List bool `json:",omitempty"`
+	// Append: a file of certificates in which others' stay, behind ours.
+	Append bool `json:",omitempty"`
 }
+
+// An Origin is where a target's certificate comes from, and so by what it is
+// judged. The zero Origin is ByCA.
+type Origin string
+
+// The origins.
+const (
+	ByCA      Origin = "ca"    // Authority
+	BySelf    Origin = "self"  // signed by itself, and the CA that peers need too
+	FromFiles Origin = "files" // bought, and dropped into the folder From
+)
 
 // A Target is a server's files as they shall be.
 type Target struct {
@@ -62,41 +80,20 @@ type Target struct {
 	Name string
 	// Hosts are the names that the certificate covers; the first is its CN.
 	Hosts []string
-	// Files are those that the server reads. A role may be missing, but for
-	// Key and Certificate, or PairFile.
-	Files map[Role]File
-	// Dir is a folder with hash links for CA and CRL, "" for none.
-	Dir string
-	// Authority is the CA, then those above it, the root last.
+	// Layout has the files. A role may be missing, but for Key and
+	// Certificate, or PairFile.
+	Layout
+	// Issuer is where the certificate comes from, From the folder of FromFiles.
+	Issuer Origin
+	From   string
+	// Authority is the CA, then those above it, the root last. It is empty
+	// where there is none, or nobody knows it yet.
 	Authority []*x509.Certificate
 	// CRL is the CA's present list in DER; nil where it has none.
 	CRL []byte
-	// Group is what the file of role DH holds.
-	Group dh.Group
-}
-
-// Sendmail are the files of sendmail's folder, as FreeBSD's sendmail.cf and
-// Debian's sendmailconfig name them. They are root's: what belongs to another
-// user sendmail refuses.
-func Sendmail(dir string) map[Role]File {
-	file := func(name string, mode fs.FileMode) File { return File{Path: filepath.Join(dir, name), Mode: mode} }
-	return map[Role]File{
-		Key:         file("host.key", 0o600),
-		Certificate: file("host.cert", 0o644),
-		CA:          file("cacert.pem", 0o644),
-		CRL:         file("crl.pem", 0o644),
-		DH:          file("dh.param", 0o644),
-	}
-}
-
-// Postfix are the files of smtpd_tls_chain_files (and smtp_tls_chain_files), which
-// Postfix opens as root, and of smtpd_tls_CAfile. It reads no list of what is
-// revoked, and parameters for Diffie-Hellman are best left to its library.
-func Postfix(dir string) map[Role]File {
-	return map[Role]File{
-		PairFile: {Path: filepath.Join(dir, "host.pem"), Mode: 0o600},
-		CA:       {Path: filepath.Join(dir, "cacert.pem"), Mode: 0o644},
-	}
+	// Own are parameters of its own for the file of role DH, which come in the
+	// group's place; those without numbers are yet to be found.
+	Own dh.Parameters
 }
 
 // pair are the roles whose files have the key and the certificate.
@@ -117,10 +114,54 @@ func (t Target) roles() []Role {
 
 // links are what hashdir has to know.
 func (t Target) links() hashdir.Options {
+	var o hashdir.Options
 	if f, ok := t.Files[CA]; ok && filepath.Dir(f.Path) == filepath.Clean(t.Dir) {
-		return hashdir.Options{Bundles: []string{filepath.Base(f.Path)}}
+		o.Bundles = append(o.Bundles, filepath.Base(f.Path))
 	}
-	return hashdir.Options{}
+	for _, name := range slices.Sorted(maps.Keys(t.Links)) {
+		if t.Links[name] != "" {
+			o.Bundles = append(o.Bundles, name)
+		}
+	}
+	return o
+}
+
+// public reports whether the system's public CAs have to be known: for a file, a
+// link, or what was bought.
+func (t Target) public() bool {
+	return t.Bundle != "" && (t.Files[CA].Public || t.Issuer == FromFiles || t.Links[publicLink] != "")
+}
+
+// folders are those that have to be there.
+func (t Target) folders() []string {
+	var dirs []string
+	if t.Dir != "" {
+		dirs = append(dirs, filepath.Clean(t.Dir))
+	}
+	for _, r := range t.roles() {
+		dirs = append(dirs, filepath.Dir(t.Files[r].Path))
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
+// Interest are the files and folders of which a change may matter to the target.
+func (t Target) Interest() []string {
+	paths := t.folders()
+	for _, r := range t.roles() {
+		paths = append(paths, t.Files[r].Path)
+	}
+	for name := range t.Links {
+		paths = append(paths, filepath.Join(t.Dir, name))
+	}
+	if t.public() {
+		paths = append(paths, t.Bundle)
+	}
+	if t.Issuer == FromFiles {
+		paths = append(paths, t.From)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }
 
 // Contents are what files shall hold.

@@ -38,6 +38,8 @@ type entry struct {
 	Files   []moved  `json:"files"`
 	Dir     string   `json:"dir,omitempty"`
 	Bundles []string `json:"bundles,omitempty"`
+	// Links are those of Dir that lead to a file elsewhere, by name.
+	Links map[string]string `json:"links,omitempty"`
 }
 
 type moved struct {
@@ -172,6 +174,9 @@ func (j *Journal) complete(name string, e entry) error {
 		}
 	}
 	if e.Dir != "" {
+		if err := point(e.Dir, e.Links); err != nil {
+			return err
+		}
 		links, err := hashdir.Inspect(e.Dir, hashdir.Options{Bundles: e.Bundles})
 		if err != nil {
 			return err
@@ -200,6 +205,39 @@ func (j *Journal) complete(name string, e entry) error {
 		}
 	}
 	return durable.Remove(j.path(name, ".journal"))
+}
+
+// point makes the links of a folder that have a name of their own, and removes
+// those that lead nowhere.
+func point(dir string, links map[string]string) error {
+	changed := false
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		path, to := filepath.Join(dir, name), links[name]
+		if !inspectLink(path).differs(to) {
+			continue
+		}
+		changed = true
+		if to == "" {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			continue
+		}
+		tmp := filepath.Join(dir, "."+name+".mailseal")
+		if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Symlink(to, tmp); err != nil {
+			return err
+		}
+		if err := os.Rename(tmp, path); err != nil {
+			return errors.Join(err, os.Remove(tmp))
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return durable.SyncDir(dir)
 }
 
 // sums are those of what was installed last.

@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -23,16 +24,29 @@ type judge struct {
 	state    State
 	now      time.Time
 	findings []Finding
+	notes    []string
 	write    map[Role]bool
 	issue    bool
 	newCRL   bool
 	relink   bool
+	generate int
 	due      time.Time
+	// leaf and rest are the file's certificates when they are read.
+	leaf *x509.Certificate
+	rest []*x509.Certificate
+	// public are the system's CAs, as far as they are wanted.
+	public []*x509.Certificate
+	// offer is what the folder From has, and root where its chain ends, or that
+	// of what is installed; of FromFiles alone.
+	offer *Offer
+	root  *x509.Certificate
 }
 
 func (j *judge) find(f Fault, path, format string, a ...any) {
 	j.findings = append(j.findings, Finding{f, path, fmt.Sprintf(format, a...)})
 }
+
+func (j *judge) note(format string, a ...any) { j.notes = append(j.notes, fmt.Sprintf(format, a...)) }
 
 // content is what a role's file holds; ok when there is something to judge.
 func (j *judge) content(r Role) (path string, content []byte, ok bool) {
@@ -67,28 +81,27 @@ func (j *judge) pair() {
 			j.find(Broken, keyPath, "holds no key that a server can use: %v", err)
 		}
 	}
-	var leaf *x509.Certificate
 	if hasCert && (certRole != keyRole || signer != nil) { // of one file it is said once
 		certs, err := pki.ParseCertificates(certPEM)
 		if err != nil {
 			j.find(Broken, certPath, "%v", err)
 		} else {
-			leaf = certs[0]
-			j.certificate(certPath, leaf, certs[1:])
+			j.leaf, j.rest = certs[0], certs[1:]
+			j.certificate(certPath)
 		}
 	}
-	if signer != nil && leaf != nil && !x509key.Pairs(leaf, signer) {
+	if signer != nil && j.leaf != nil && !x509key.Pairs(j.leaf, signer) {
 		j.find(Unpaired, certPath, "%s is not the key of this certificate", keyPath)
 	}
 	if len(j.findings) > before {
-		j.issue, j.write[keyRole], j.write[certRole] = true, true, true
+		j.renew(keyRole, certRole)
 		return
 	}
 	first, _ := pem.Decode(keyPEM)
 	switch {
 	case certRole == keyRole:
 		if !strings.HasSuffix(first.Type, "PRIVATE KEY") {
-			j.find(Order, keyPath, "begins with %s; Postfix wants the key first", first.Type)
+			j.find(Order, keyPath, "begins with %s; the key belongs first", first.Type)
 			j.write[keyRole] = true
 		}
 	case bytes.Contains(keyPEM, []byte("CERTIFICATE-----")):
@@ -97,56 +110,89 @@ func (j *judge) pair() {
 	}
 }
 
-func (j *judge) certificate(path string, leaf *x509.Certificate, rest []*x509.Certificate) {
-	life := leaf.NotAfter.Sub(leaf.NotBefore)
-	due := Due(leaf)
-	switch {
-	case !j.now.Before(leaf.NotAfter):
-		j.find(Expired, path, "has expired at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
-	case j.now.Before(leaf.NotBefore):
-		j.find(NotYet, path, "is not valid before %s; is the clock right?", leaf.NotBefore.UTC().Format(time.RFC3339))
-	case !j.now.Before(due):
-		j.find(Expiring, path, "ends at %s, and less than a third of %d days is left", leaf.NotAfter.UTC().Format(time.RFC3339), int(life.Hours()/24))
-	default:
-		j.until(due)
-	}
+// renew has key and certificate made anew, or taken from where they are dropped.
+// Where nothing good lies there, both stay as they are.
+func (j *judge) renew(key, certificate Role) {
+	can := j.target.Issuer != FromFiles || j.offer != nil
+	j.issue = can && j.offer == nil
+	j.write[key], j.write[certificate] = can, can
+}
+
+func (j *judge) certificate(path string) {
+	j.lifetime(path)
 	for _, host := range j.target.Hosts {
-		if err := leaf.VerifyHostname(host); err != nil {
+		if err := j.leaf.VerifyHostname(host); err != nil {
 			j.find(Names, path, "does not cover %s", host)
 		}
 	}
-	for _, use := range []struct {
-		eku  x509.ExtKeyUsage
-		name string
-	}{{x509.ExtKeyUsageServerAuth, "servers"}, {x509.ExtKeyUsageClientAuth, "clients, which the server is when it sends"}} {
-		if !slices.Contains(leaf.ExtKeyUsage, use.eku) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
-			j.find(Purpose, path, "is not for %s", use.name)
-		}
-	}
-	ca := j.target.Authority[0]
-	if !bytes.Equal(leaf.RawIssuer, ca.RawSubject) || x509key.CheckSignature(ca, leaf) != nil {
-		j.find(Issuer, path, "is not signed by the present CA, %s, but by %s", ca.Subject, leaf.Issuer)
-		return
-	}
-	for _, c := range j.between() {
-		if !slices.ContainsFunc(rest, c.Equal) {
-			j.find(Chain, path, "does not hold the certificate of %s, without which nobody finds the root", c.Subject)
-		}
-	}
-	if list, err := x509.ParseRevocationList(j.target.CRL); err == nil && j.target.CRL != nil {
-		for _, e := range list.RevokedCertificateEntries {
-			if e.SerialNumber.Cmp(leaf.SerialNumber) == 0 {
-				j.find(Revoked, path, "was revoked at %s", e.RevocationTime.UTC().Format(time.RFC3339))
-			}
-		}
+	switch j.target.Issuer {
+	case BySelf:
+		j.selfSigned(path)
+	case FromFiles:
+		j.bought(path)
+	default:
+		j.byCA(path)
 	}
 }
 
-// between are the CAs between the certificate and the root.
-func (j *judge) between() []*x509.Certificate {
-	return slices.DeleteFunc(slices.Clone(j.target.Authority), func(c *x509.Certificate) bool {
-		return bytes.Equal(c.RawSubject, c.RawIssuer)
-	})
+func (j *judge) lifetime(path string) {
+	ends := j.leaf.NotAfter.UTC().Format(time.RFC3339)
+	due := Due(j.leaf)
+	if j.target.Issuer == FromFiles {
+		due = remind(j.leaf)
+	}
+	switch {
+	case !j.now.Before(j.leaf.NotAfter):
+		j.find(Expired, path, "has expired at %s", ends)
+	case j.now.Before(j.leaf.NotBefore):
+		j.find(NotYet, path, "is not valid before %s; is the clock right?", j.leaf.NotBefore.UTC().Format(time.RFC3339))
+	case j.now.Before(due):
+		j.until(due)
+	case j.target.Issuer == FromFiles:
+		j.note("%s ends at %s: drop a newer one into %s", path, ends, j.target.From)
+		j.until(j.leaf.NotAfter)
+	default:
+		j.find(Expiring, path, "ends at %s, and less than a third of %d days is left", ends, int(j.leaf.NotAfter.Sub(j.leaf.NotBefore).Hours()/24))
+	}
+}
+
+// purpose wants a certificate to be for all that a mail server is.
+func (j *judge) purpose(path string) {
+	if !isFor(j.leaf, x509.ExtKeyUsageServerAuth) {
+		j.find(Purpose, path, "is not for servers")
+	}
+	if !isFor(j.leaf, x509.ExtKeyUsageClientAuth) {
+		j.find(Purpose, path, "is not for clients, which the server is when it sends")
+	}
+}
+
+func isFor(c *x509.Certificate, use x509.ExtKeyUsage) bool {
+	return slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+// dropped looks at what lies in the folder From.
+func (j *judge) dropped() {
+	if j.target.Issuer != FromFiles {
+		return
+	}
+	switch f := j.state.From; {
+	case !f.Exists:
+		j.note("the folder %s is missing; make it, mode 0700, and drop key and certificate there", j.target.From)
+		return
+	case f.Err != "" || !f.Mode.IsDir():
+		j.note("%s cannot be read: %s", j.target.From, cmp.Or(f.Err, "not a folder"))
+		return
+	case anybody(f.Mode, 0o022):
+		j.note("%s is writable by group or others, who could have another certificate served; chmod go-w %s", j.target.From, j.target.From)
+	}
+	var problems []string
+	j.offer, problems = choose(j.state.Dropped, j.public, j.target.Hosts, j.now)
+	for _, p := range problems {
+		j.note("%s: %s", j.target.From, p)
+	}
+	if j.offer != nil {
+		j.root = j.offer.Root
+	}
 }
 
 // until says that there is nothing to do before an instant.
@@ -166,68 +212,13 @@ func Due(c *x509.Certificate) time.Time {
 	return c.NotAfter.Add(-life/3 - jitter)
 }
 
-// authority judges the file of CAs. It may have more than ours.
-func (j *judge) authority() {
-	if _, ok := j.target.Files[CA]; !ok {
-		return
-	}
-	path, content, ok := j.content(CA)
-	if !ok {
-		return
-	}
-	certs, err := pki.ParseCertificates(content)
-	if err != nil {
-		j.find(Broken, path, "%v", err)
-		j.write[CA] = true
-		return
-	}
-	for _, ca := range j.target.Authority {
-		if !slices.ContainsFunc(certs, ca.Equal) {
-			j.find(NotCA, path, "does not hold the present certificate of %s", ca.Subject)
-			j.write[CA] = true
-		}
-	}
-}
-
-// list judges the CRL, and the CA's own: a list that has ended turns every
-// verification of sendmail's to FAIL.
-func (j *judge) list() {
-	if !slices.Contains(j.target.roles(), CRL) {
-		return
-	}
-	path, content, ok := j.content(CRL)
-	latest, err := x509.ParseRevocationList(j.target.CRL)
-	if err != nil {
-		j.find(Broken, path, "the CA's own list cannot be read: %v", err)
-		j.newCRL, j.write[CRL] = true, true
-		return
-	}
-	due := latest.NextUpdate.Add(-latest.NextUpdate.Sub(latest.ThisUpdate) / 3)
-	if j.now.Before(due) {
-		j.until(due)
-	} else {
-		j.find(Expiring, path, "the CA's own list ends at %s", latest.NextUpdate.UTC().Format(time.RFC3339))
-		j.newCRL, j.write[CRL] = true, true
-	}
-	if !ok {
-		return
-	}
-	block, _ := pem.Decode(content)
-	switch {
-	case block == nil || block.Type != "X509 CRL":
-		j.find(Broken, path, "holds no list in PEM")
-	case !bytes.Equal(block.Bytes, j.target.CRL):
-		j.find(Outdated, path, "is not the CA's present list, number %v", latest.Number)
-	default:
-		return
-	}
-	j.write[CRL] = true
-}
-
 // group judges the Diffie-Hellman parameters.
 func (j *judge) group() {
 	if _, ok := j.target.Files[DH]; !ok {
 		return
+	}
+	if j.target.Own.P == nil {
+		j.generate = j.target.OwnPrime
 	}
 	path, content, ok := j.content(DH)
 	if !ok {
@@ -239,8 +230,21 @@ func (j *judge) group() {
 		j.write[DH] = true
 		return
 	}
-	if want := j.target.Group.Parameters(); p.P.Cmp(want.P) != 0 || p.G.Cmp(want.G) != 0 {
-		j.find(Changed, path, "is not %s, but a group of %d bits", j.target.Group, p.P.BitLen())
-		j.write[DH] = true
+	want, name := j.target.parameters()
+	if p.P.Cmp(want.P) == 0 && p.G.Cmp(want.G) == 0 {
+		return
 	}
+	if j.generate > 0 && p.P.BitLen() >= j.generate {
+		return // may serve until there is another
+	}
+	j.find(Changed, path, "is not %s, but a group of %d bits", name, p.P.BitLen())
+	j.write[DH] = true
+}
+
+// parameters are those of the file of role DH, and what they are called.
+func (t Target) parameters() (dh.Parameters, string) {
+	if t.Own.P != nil {
+		return t.Own, "the host's own group"
+	}
+	return t.Group.Parameters(), t.Group.String()
 }

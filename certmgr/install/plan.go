@@ -1,10 +1,13 @@
 package install
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -50,9 +53,11 @@ type Plan struct {
 	// list is itself near its end, and it has to make a new one.
 	Issue  bool `json:"issue"`
 	NewCRL bool `json:"new_crl"`
+	// Take is what of the folder From is installed, in words.
+	Take string `json:"take,omitempty"`
 	// Write are the roles whose files are written, in that order.
 	Write []Role `json:"write"`
-	// MakeDir: the folder is missing, or its owner or mode is wrong.
+	// MakeDir: a folder is missing, or its owner or mode is wrong.
 	MakeDir bool `json:"make_dir"`
 	// Links: hash links are made or removed, after what is written.
 	Links bool `json:"links"`
@@ -62,13 +67,24 @@ type Plan struct {
 	Steps []string `json:"steps"`
 	// Notes are what somebody else has to put right.
 	Notes []string `json:"notes,omitempty"`
+	// Generate: parameters of its own with so many bits are yet to be found, in
+	// the background.
+	Generate int `json:"generate,omitempty"`
 	// Due is when the certificate or the list is next to be renewed, of those
 	// that need not be now.
 	Due time.Time `json:"due,omitzero"`
+
+	// What Obtain makes contents of.
+	anchors, public []*x509.Certificate
+	leaf            *x509.Certificate
+	offer           *Offer
 }
 
 // Done reports whether nothing is to be done.
 func (p Plan) Done() bool { return len(p.Steps) == 0 }
+
+// Right reports whether nothing is wrong, and not only nothing that can be mended.
+func (p Plan) Right() bool { return len(p.Findings) == 0 }
 
 // Print writes a plan for people.
 func (p Plan) Print(w io.Writer) error {
@@ -82,7 +98,10 @@ func (p Plan) Print(w io.Writer) error {
 	for _, n := range p.Notes {
 		text += fmt.Sprintf("%s: note: %s\n", p.Target, n)
 	}
-	if p.Done() {
+	if p.Generate > 0 {
+		text += fmt.Sprintf("%s: in the background: find a group of its own with %d bits\n", p.Target, p.Generate)
+	}
+	if p.Done() && !p.Due.IsZero() {
 		text += fmt.Sprintf("%s: nothing to do until %s\n", p.Target, p.Due.UTC().Format(time.RFC3339))
 	}
 	_, err := io.WriteString(w, text)
@@ -95,6 +114,8 @@ func (p Plan) JSON(w io.Writer) error { return json.NewEncoder(w).Encode(p) }
 // Plan compares a state with what shall be.
 func (t Target) Plan(s State, now time.Time) Plan {
 	j := judge{target: t, state: s, now: now, write: map[Role]bool{}}
+	j.bundle()
+	j.dropped()
 	j.pair()
 	j.authority()
 	j.list()
@@ -102,22 +123,19 @@ func (t Target) Plan(s State, now time.Time) Plan {
 	for _, r := range t.roles() {
 		j.access(r)
 	}
-	p := Plan{Target: t.Name, Findings: j.findings, Issue: j.issue, NewCRL: j.newCRL, Due: j.due}
-	if t.Dir != "" {
-		p.MakeDir = j.folder()
-		j.links()
-		p.Findings, p.Links = j.findings, j.relink
-	}
-	for _, dir := range s.Open {
-		if dir != t.Dir {
-			p.Notes = append(p.Notes, fmt.Sprintf("%s is writable by group or others: sendmail refuses what is below it; chmod go-w %s", dir, dir))
-		}
-	}
-	p.Notes = append(p.Notes, s.Links.Notes...)
+	p := Plan{Target: t.Name, Issue: j.issue, NewCRL: j.newCRL, Generate: j.generate, Due: j.due}
+	p.MakeDir = j.folders()
+	j.links()
+	j.open()
+	p.Findings, p.Links, p.Notes = j.findings, j.relink, append(j.notes, s.Links.Notes...)
 	for _, r := range t.roles() {
 		if j.write[r] {
 			p.Write = append(p.Write, r)
 		}
+	}
+	p.anchors, p.public, p.leaf = j.anchors(), j.public, j.leaf
+	if key, _ := t.pair(); j.write[key] && j.offer != nil {
+		p.offer, p.Take = j.offer, j.offer.String()
 	}
 	// Sendmail and others look hash links up at every connection.
 	p.Reload = len(p.Write) > 0 || p.MakeDir
@@ -131,11 +149,19 @@ func (t Target) steps(p Plan, s State) []string {
 	if p.Issue {
 		add("issue a certificate for %v with a new key", t.Hosts)
 	}
+	if p.Take != "" {
+		add("take %s", p.Take)
+	}
 	if p.NewCRL {
 		add("have the CA make a new list of what is revoked")
 	}
-	if p.MakeDir {
-		add("make the folder %s root's, mode 0755", t.Dir)
+	for _, dir := range t.folders() {
+		switch f := s.Folders[dir]; {
+		case !f.Exists:
+			add("make the folder %s, mode 0755", dir)
+		case t.isOpen(dir, f):
+			add("make the folder %s root's, and writable by nobody else", dir)
+		}
 	}
 	for _, r := range p.Write {
 		f := t.Files[r]
@@ -145,10 +171,21 @@ func (t Target) steps(p Plan, s State) []string {
 		}
 		add("%s %s (%s), owner %d:%d, mode %04o", verb, f.Path, r, f.UID, f.GID, f.Mode)
 	}
+	points := false
+	for _, name := range slices.Sorted(maps.Keys(t.Links)) {
+		if to := t.Links[name]; s.Pointers[name].differs(to) {
+			points = true
+			if to == "" {
+				add("remove the link %s", filepath.Join(t.Dir, name))
+			} else {
+				add("make the link %s to %s", filepath.Join(t.Dir, name), to)
+			}
+		}
+	}
 	for _, c := range s.Links.Changes {
 		add("%s", c)
 	}
-	if p.Links && (slices.Contains(p.Write, CA) || slices.Contains(p.Write, CRL)) {
+	if p.Links && (points || slices.Contains(p.Write, CA) || slices.Contains(p.Write, CRL)) {
 		add("make the hash links of what was written in %s", t.Dir)
 	}
 	if p.Reload {
@@ -157,26 +194,80 @@ func (t Target) steps(p Plan, s State) []string {
 	return steps
 }
 
-// folder judges the folder of hash links.
-func (j *judge) folder() bool {
-	s, dir := j.state.Dir, j.target.Dir
-	switch {
-	case !s.Exists:
-		j.find(Missing, dir, "the folder is missing")
-	case s.UID != 0 && s.UID != j.target.owner():
-		j.find(Owner, dir, "the folder belongs to user %d", s.UID)
-	case s.Mode.Perm()&0o022 != 0:
-		j.find(Mode, dir, "the folder is writable by group or others (%04o): sendmail reads no file in it", s.Mode.Perm())
-	default:
+// folders judges those that have to be there.
+func (j *judge) folders() bool {
+	wrong := false
+	for _, dir := range j.target.folders() {
+		s := j.state.Folders[dir]
+		switch {
+		case !s.Exists:
+			j.find(Missing, dir, "the folder is missing")
+		case !j.target.isOpen(dir, s):
+			continue
+		case s.Mode.Perm()&0o022 != 0:
+			j.find(Mode, dir, "the folder is writable by group or others (%04o): sendmail reads no file in it", s.Mode.Perm())
+		default:
+			j.find(Owner, dir, "the folder belongs to user %d", s.UID)
+		}
+		wrong = true
+	}
+	return wrong
+}
+
+// isOpen reports whether a folder is that of hash links, and others than root
+// and the key's owner can put links there.
+func (t Target) isOpen(dir string, s Found) bool {
+	return t.Dir != "" && dir == filepath.Clean(t.Dir) && (s.Mode.Perm()&0o022 != 0 || s.UID != 0 && s.UID != t.owner())
+}
+
+// differs reports whether a link is to be made or, where it should lead nowhere,
+// removed. What is no link is nobody's to remove.
+func (p Pointer) differs(to string) bool {
+	if p.Exists && !p.Link {
 		return false
 	}
-	return true
+	return p.Exists != (to != "") || p.To != to
 }
 
 func (j *judge) links() {
+	if j.target.Dir == "" {
+		return
+	}
 	j.relink = j.write[CA] || j.write[CRL] || len(j.state.Links.Changes) > 0
+	for _, name := range slices.Sorted(maps.Keys(j.target.Links)) {
+		to, is := j.target.Links[name], j.state.Pointers[name]
+		path := filepath.Join(j.target.Dir, name)
+		switch {
+		case is.Exists && !is.Link && to != "":
+			j.note("%s is no link, but in the way of one to %s; move it away", path, to)
+			continue
+		case !is.differs(to):
+			continue
+		case to == "":
+			j.find(Links, path, "leads to %s, which is not wanted any more", is.To)
+		case !is.Exists:
+			j.find(Links, path, "the link to %s is missing", to)
+		default:
+			j.find(Links, path, "leads to %s and not to %s", is.To, to)
+		}
+		j.relink = true
+	}
 	for _, c := range j.state.Links.Changes {
 		j.find(Links, j.target.Dir, "hash links: %s", c)
+	}
+}
+
+// open tells of folders on the way that certmgr does not close: they may be for
+// others, as /var/tmp is.
+func (j *judge) open() {
+	for _, o := range j.state.Open {
+		switch {
+		case o.Path == filepath.Clean(j.target.Dir) && j.target.Dir != "":
+		case o.Sticky:
+			j.note("%s is writable by others, though sticky: sendmail refuses what is below it; a folder elsewhere is better", o.Path)
+		default:
+			j.note("%s is writable by group or others: sendmail refuses what is below it, and who may write there can put other files in its place; chmod go-w %s", o.Path, o.Path)
+		}
 	}
 }
 

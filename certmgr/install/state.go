@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"mailseal/certmgr/hashdir"
@@ -19,12 +20,34 @@ const maxFile = 8 << 20
 // A State is what is on the disk.
 type State struct {
 	Files map[Role]Found
-	// Dir is the folder of hash links, and Links what they lack.
-	Dir   Found
-	Links hashdir.Plan
+	// Folders are those that have to be there: of the files, and of hash links.
+	Folders map[string]Found
+	// Links are what the hash links of Dir lack, and Pointers the links that are
+	// made by name.
+	Links    hashdir.Plan
+	Pointers map[string]Pointer
+	// Bundle is the system's file of public CAs, where it matters.
+	Bundle Found
+	// From is the folder in which certificates are dropped, and Dropped its files.
+	From    Found
+	Dropped []Dropped
 	// Open are folders on the way to the files that others may write to, for
 	// which sendmail refuses every file below them.
-	Open []string
+	Open []Open
+}
+
+// An Open folder is one that group or others may write to.
+type Open struct {
+	Path string
+	// Sticky: but not rename or remove what is others', as in /var/tmp.
+	Sticky bool
+}
+
+// A Pointer is what bears the name of a link.
+type Pointer struct {
+	Exists bool
+	Link   bool
+	To     string
 }
 
 // Found is one file or folder. The zero Found is missing.
@@ -41,27 +64,44 @@ type Found struct {
 // Inspect reads what a target is about. A file that cannot be read is a part of
 // the state and no error.
 func Inspect(t Target) (State, error) {
-	s := State{Files: map[Role]Found{}}
-	folders := map[string]bool{}
+	s := State{Files: map[Role]Found{}, Folders: map[string]Found{}, Pointers: map[string]Pointer{}}
 	for _, r := range t.roles() {
-		path := t.Files[r].Path
-		s.Files[r] = inspectFile(path)
-		folders[filepath.Dir(path)] = true
+		s.Files[r] = inspectFile(t.Files[r].Path)
 	}
-	if t.Dir != "" {
-		s.Dir = inspectFile(t.Dir)
-		if s.Dir.Exists && s.Dir.Mode.IsDir() {
-			var err error
-			if s.Links, err = hashdir.Inspect(t.Dir, t.links()); err != nil {
-				return State{}, fmt.Errorf("inspect %s: %w", t.Name, err)
-			}
-		}
-	}
-	for dir := range folders {
+	for _, dir := range t.folders() {
+		s.Folders[dir] = inspectFile(dir)
 		s.Open = append(s.Open, openFolders(dir)...)
 	}
-	s.Open = sortedUnique(s.Open)
+	slices.SortFunc(s.Open, func(a, b Open) int { return strings.Compare(a.Path, b.Path) })
+	s.Open = slices.Compact(s.Open)
+	if dir := s.Folders[filepath.Clean(t.Dir)]; t.Dir != "" && dir.Exists && dir.Mode.IsDir() {
+		var err error
+		if s.Links, err = hashdir.Inspect(t.Dir, t.links()); err != nil {
+			return State{}, fmt.Errorf("inspect %s: %w", t.Name, err)
+		}
+	}
+	for name := range t.Links {
+		s.Pointers[name] = inspectLink(filepath.Join(t.Dir, name))
+	}
+	if t.public() {
+		s.Bundle = inspectFile(t.Bundle)
+	}
+	if t.Issuer == FromFiles {
+		var err error
+		if s.From, s.Dropped, err = inspectFrom(t.From); err != nil {
+			return State{}, fmt.Errorf("inspect %s: %w", t.Name, err)
+		}
+	}
 	return s, nil
+}
+
+func inspectLink(path string) Pointer {
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return Pointer{}
+	}
+	to, err := os.Readlink(path)
+	return Pointer{Exists: true, Link: err == nil && fi.Mode().Type() == fs.ModeSymlink, To: to}
 }
 
 func inspectFile(path string) Found {
@@ -101,11 +141,11 @@ func inspectFile(path string) Found {
 
 // openFolders are those on the way to a folder, and itself, that group or
 // others may write to. Sticky ones are told too: sendmail does not except them.
-func openFolders(dir string) []string {
-	var open []string
+func openFolders(dir string) []Open {
+	var open []Open
 	for {
 		if fi, err := os.Stat(dir); err == nil && fi.Mode().Perm()&0o022 != 0 {
-			open = append(open, dir)
+			open = append(open, Open{dir, fi.Mode()&fs.ModeSticky != 0})
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
@@ -113,9 +153,4 @@ func openFolders(dir string) []string {
 		}
 		dir = up
 	}
-}
-
-func sortedUnique(names []string) []string {
-	slices.Sort(names)
-	return slices.Compact(names)
 }

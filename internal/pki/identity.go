@@ -42,23 +42,34 @@ func (b *bundle) addKey(key any, err error) {
 // order. A file with several keys gives the one that may sign, and all of them
 // as Pairs.
 func ParseIdentity(data, passphrase []byte) (Identity, error) {
-	if len(data) > maxIdentity {
-		return Identity{}, fmt.Errorf("larger than %d bytes; this cannot be an identity", maxIdentity)
-	}
-	var b bundle
-	var err error
-	switch {
-	case isPEM(data):
-		b, err = parsePEM(data, passphrase)
-	case isPFX(data):
-		b, err = parsePKCS12(data, passphrase)
-	default:
-		return Identity{}, errors.New("neither PEM nor PKCS #12; want a certificate with its key")
-	}
+	b, err := parseBundle(data, passphrase)
 	if err != nil {
 		return Identity{}, err
 	}
 	return b.identity()
+}
+
+// ParseAll reads the same files for all that is in them: certificates and keys
+// need not belong together, and either may be missing. The error is about a key
+// that cannot be read, too.
+func ParseAll(data, passphrase []byte) ([]*x509.Certificate, []crypto.PrivateKey, error) {
+	b, err := parseBundle(data, passphrase)
+	if err == nil {
+		err = b.unfit
+	}
+	return b.certs, b.keys, err
+}
+
+func parseBundle(data, passphrase []byte) (bundle, error) {
+	switch {
+	case len(data) > maxIdentity:
+		return bundle{}, fmt.Errorf("larger than %d bytes; this cannot be an identity", maxIdentity)
+	case isPEM(data):
+		return parsePEM(data, passphrase)
+	case isPFX(data):
+		return parsePKCS12(data, passphrase)
+	}
+	return bundle{}, errors.New("neither PEM nor PKCS #12; want a certificate with its key")
 }
 
 // identity finds the pair of certificate and key, and what is above it.

@@ -1,0 +1,55 @@
+package install
+
+import "errors"
+
+// publicLink leads to the system's public CAs, with a hash link of each, as
+// FreeBSD's users make them by hand.
+const publicLink = "public-cas.pem"
+
+// sendmail has its files as FreeBSD's sendmail.cf and Debian's sendmailconfig name
+// them: the folder of the files is CACertPath and CRLPath too. They are root's:
+// what belongs to another user sendmail refuses, unless it is its RunAsUser.
+//
+// The public CAs are in the folder alone. Of those in CACertFile sendmail sends
+// every name to every client, 15 KB of names with a system's bundle; those in
+// CACertPath it looks up when one is needed, and both are verify=OK. All hash links
+// of public CAs lead to one link to the system's own file: nothing has to be
+// copied, and what the system withdraws is not trusted from that moment on, whether
+// or not certmgr runs. A look-up reads all of the file then, some milliseconds
+// where one certificate in a file of its own would take a fraction of one.
+var sendmail = server{
+	dir: map[string]string{"": "/etc/mail/certs"},
+	files: func(bool) map[Role]File {
+		return map[Role]File{
+			Key:         usual(Key, "host.key"),
+			Certificate: usual(Certificate, "host.cert"),
+			CA:          usual(CA, "cacert.pem"),
+			CRL:         usual(CRL, "crl.pem"),
+			DH:          usual(DH, "dh.param"),
+		}
+	},
+	dh: true,
+	arrange: func(l *Layout, dir string, c Choices) error {
+		if c.Group != "" {
+			return errors.New("group: sendmail refuses a key that a group may read; leave it out, or say the owner that RunAsUser names")
+		}
+		l.Dir = dir
+		l.Links = map[string]string{publicLink: ""}
+		if c.Public {
+			l.Links[publicLink] = l.Bundle
+		}
+		l.Reload = hangUp(c.GOOS)
+		l.Probes = []string{"smtp://127.0.0.1:25"}
+		return nil
+	},
+}
+
+// hangUp has sendmail start itself again (SIGHUP), if it runs: which of the two
+// files has its process is seen when it is needed, as neither is there while a
+// system starts.
+func hangUp(goos string) string {
+	if goos != "linux" {
+		return "test ! -s /var/run/sendmail.pid || kill -HUP `head -n 1 /var/run/sendmail.pid`"
+	}
+	return "for f in /var/run/sendmail/mta/sendmail.pid /var/run/sendmail.pid; do if test -s $f; then kill -HUP `head -n 1 $f`; exit; fi; done"
+}
