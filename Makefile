@@ -179,7 +179,7 @@ install-systemd:
 	$(call put,systemd/mailseal.sysusers,$(PREFIX)/lib/sysusers.d/mailseal.conf)
 	$(call put,systemd/mailseal.tmpfiles,$(PREFIX)/lib/tmpfiles.d/mailseal.conf)
 	$(foreach f,$(notdir $(wildcard systemd/*.socket.d)),$(call put,systemd/$f/chroot.conf,$(EXAMPLES)/systemd/$f/chroot.conf))
-	$(call put,systemd/mailseal-milter.service.d/fetch.conf,$(EXAMPLES)/systemd/mailseal-milter.service.d/fetch.conf)
+	$(foreach f,$(patsubst systemd/%,%,$(wildcard systemd/*.service.d/*.conf)),$(call put,systemd/$f,$(EXAMPLES)/systemd/$f))
 
 # The scripts find their configuration where the product looks for it, which is
 # below /usr/local whatever PREFIX is.

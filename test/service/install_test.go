@@ -66,8 +66,10 @@ func TestInstall(t *testing.T) {
 			examples := "usr/local/share/examples/mailseal"
 			if name != "FreeBSD" {
 				examples = filepath.Dir(filepath.Dir(strings.Fields(tt.files[0])[0])) + "/share/doc/mailseal/examples"
-				tt.files = append(tt.files, examples+"/systemd/mailseal-milter.socket.d/chroot.conf 644", examples+"/systemd/mailseal-milter-before.socket.d/chroot.conf 644",
-					examples+"/systemd/mailseal-milter.service.d/fetch.conf 644")
+				for _, name := range []string{"milter.socket.d/chroot", "milter-before.socket.d/chroot", "milter.service.d/fetch",
+					"certmgr.service.d/ca-only", "certmgr.service.d/probe", "certmgr.service.d/reload"} {
+					tt.files = append(tt.files, examples+"/systemd/mailseal-"+name+".conf 644")
+				}
 			}
 			tt.files = append(tt.files, examples+"/mailseal.toml 644")
 			for _, f := range tt.files {
