@@ -2,6 +2,7 @@ package install
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +27,9 @@ type Installed struct {
 	now     time.Time
 	// Kept is the folder with copies of what was not ours, "" for none.
 	Kept string
+	// Map is why Postfix's table could not be made of the new files, nil when
+	// it was, or when there is none. It still has the old ones.
+	Map error
 }
 
 // Install puts contents into a target's files, and its hash links right. Where
@@ -51,6 +55,7 @@ func (j *Journal) Install(t Target, c Contents, s State, now time.Time) (*Instal
 	if err != nil {
 		return nil, fmt.Errorf("install %s: %w", t.Name, err)
 	}
+	done.Map = j.remap(t)
 	for _, r := range roles {
 		if _, ok := c[r]; ok {
 			done.roles = append(done.roles, r)
@@ -84,10 +89,22 @@ func (i *Installed) RollBack() error {
 			return "" // somebody else's, as before
 		})
 	})
+	if err == nil {
+		err = i.journal.remap(i.target)
+	}
 	if err != nil {
 		return fmt.Errorf("roll %s back: %w", i.target.Name, err)
 	}
 	return nil
+}
+
+// remap makes a target's table again. What a crash prevents is found by the next
+// Plan, as the table still has other certificates then.
+func (j *Journal) remap(t Target) error {
+	if t.Table == nil {
+		return nil
+	}
+	return j.locked(func() error { return t.remap(context.Background()) })
 }
 
 // check judges the files as they would be, by the rules of Plan.

@@ -157,6 +157,9 @@ func (t Target) Interest() []string {
 	if t.public() {
 		paths = append(paths, t.Bundle)
 	}
+	if t.Table != nil {
+		paths = append(append(paths, t.Table.Path), t.Table.databases()...)
+	}
 	if t.Issuer == FromFiles {
 		paths = append(paths, t.From)
 	}

@@ -29,6 +29,7 @@ type judge struct {
 	issue    bool
 	newCRL   bool
 	relink   bool
+	remap    bool
 	generate int
 	due      time.Time
 	// leaf and rest are the file's certificates when they are read.

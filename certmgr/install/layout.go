@@ -30,6 +30,8 @@ type Layout struct {
 	// until a safe prime of so many bits is found.
 	Group    dh.Group
 	OwnPrime int
+	// Table is Postfix's table of certificates by name, nil for none.
+	Table *Table
 	// Reload is a command for /bin/sh that has the server read its files again,
 	// and does nothing where it does not run; "" where none is needed.
 	Reload string
@@ -52,6 +54,8 @@ type Choices struct {
 	// file, "" for the system's.
 	Public bool
 	Bundle string
+	// SNI is Postfix's table of certificates by name: PATH, or TYPE:PATH.
+	SNI string
 	// GOOS is a system whose paths are wanted, "" for this one's.
 	GOOS string
 }

@@ -36,6 +36,7 @@ const (
 	Owner     Fault = "owner"
 	Mode      Fault = "mode"
 	Links     Fault = "links"
+	SNI       Fault = "sni" // Postfix's table leads elsewhere
 )
 
 // A Finding is one thing that is wrong.
@@ -61,6 +62,8 @@ type Plan struct {
 	MakeDir bool `json:"make_dir"`
 	// Links: hash links are made or removed, after what is written.
 	Links bool `json:"links"`
+	// Map: Postfix's table of certificates by name is made again.
+	Map bool `json:"map,omitempty"`
 	// Reload: the server reads what is changed only when it is told.
 	Reload bool `json:"reload"`
 	// Steps say all this in words, in order.
@@ -126,6 +129,7 @@ func (t Target) Plan(s State, now time.Time) Plan {
 	p := Plan{Target: t.Name, Issue: j.issue, NewCRL: j.newCRL, Generate: j.generate, Due: j.due}
 	p.MakeDir = j.folders()
 	j.links()
+	j.table()
 	j.open()
 	p.Findings, p.Links, p.Notes = j.findings, j.relink, append(j.notes, s.Links.Notes...)
 	for _, r := range t.roles() {
@@ -138,7 +142,8 @@ func (t Target) Plan(s State, now time.Time) Plan {
 		p.offer, p.Take = j.offer, j.offer.String()
 	}
 	// Sendmail and others look hash links up at every connection.
-	p.Reload = len(p.Write) > 0 || p.MakeDir
+	p.Map = j.remap
+	p.Reload = len(p.Write) > 0 || p.MakeDir || p.Map
 	p.Steps = t.steps(p, s)
 	return p
 }
@@ -187,6 +192,9 @@ func (t Target) steps(p Plan, s State) []string {
 	}
 	if p.Links && (points || slices.Contains(p.Write, CA) || slices.Contains(p.Write, CRL)) {
 		add("make the hash links of what was written in %s", t.Dir)
+	}
+	if p.Map {
+		add("make the database of %s (postmap -F)", t.Table.Path)
 	}
 	if p.Reload {
 		add("reload the server")

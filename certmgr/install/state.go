@@ -26,6 +26,8 @@ type State struct {
 	// made by name.
 	Links    hashdir.Plan
 	Pointers map[string]Pointer
+	// Table is what the target's is.
+	Table *TableState
 	// Bundle is the system's file of public CAs, where it matters.
 	Bundle Found
 	// From is the folder in which certificates are dropped, and Dropped its files.
@@ -82,6 +84,9 @@ func Inspect(t Target) (State, error) {
 	}
 	for name := range t.Links {
 		s.Pointers[name] = inspectLink(filepath.Join(t.Dir, name))
+	}
+	if t.Table != nil {
+		s.Table = t.Table.inspect()
 	}
 	if t.public() {
 		s.Bundle = inspectFile(t.Bundle)
