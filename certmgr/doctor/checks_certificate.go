@@ -1,0 +1,407 @@
+package doctor
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mailseal/internal/x509key"
+)
+
+// each runs a function over the pairs whose certificate was read.
+func (s *Server) each(look func(p Pair, leaf *x509.Certificate) []hit) []hit {
+	var all []hit
+	for _, p := range s.Pairs {
+		if leaf := p.Cert.Leaf(); leaf != nil {
+			all = append(all, look(p, leaf)...)
+		}
+	}
+	return all
+}
+
+func selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawSubject, c.RawIssuer) && x509key.CheckSignature(c, c) == nil
+}
+
+func signed(ca, c *x509.Certificate) bool {
+	return bytes.Equal(ca.RawSubject, c.RawIssuer) && x509key.CheckSignature(ca, c) == nil
+}
+
+// ours reports whether the present CA has signed a certificate.
+func (f *Facts) ours(c *x509.Certificate) bool { return f.CA.there() && signed(f.CA.Chain[0], c) }
+
+// public reports whether this host's public CAs vouch for a certificate, whenever.
+func (f *Facts) public(p Pair) bool {
+	leaf := p.Cert.Leaf()
+	if f.System == nil || leaf == nil {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, c := range p.Cert.Certificates[1:] {
+		between.AddCert(c)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: f.System, Intermediates: between, CurrentTime: leaf.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err == nil
+}
+
+func certificateOurs(f *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if !f.ours(leaf) {
+			return nil
+		}
+		return said("path", p.Cert.Path)
+	})
+}
+
+func certificatePublic(f *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if f.ours(leaf) || !f.public(p) {
+			return nil
+		}
+		return said("path", p.Cert.Path, "issuer", leaf.Issuer.String())
+	})
+}
+
+func certificateAlone(f *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if f.CA.there() || f.public(p) {
+			return nil
+		}
+		return said("path", p.Cert.Path, "issuer", leaf.Issuer.String())
+	})
+}
+
+// certificateOther: of a target that has a bought or self-signed certificate on
+// purpose nothing is said.
+func certificateOther(f *Facts, s *Server) []hit {
+	if s.Kept && s.Issuer != "ca" {
+		return nil
+	}
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if !f.CA.there() || f.ours(leaf) || f.public(p) {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path, "issuer", leaf.Issuer.String(), "ca", f.CA.Chain[0].Subject.String()), commands: s.issue(p)}}
+	})
+}
+
+// issue are the commands that put a new certificate of the CA in the place of a
+// pair, where nobody keeps it.
+func (s *Server) issue(p Pair) []string {
+	host := s.Hostname
+	if len(s.Hosts) > 0 {
+		host = strings.Join(s.Hosts, ",")
+	}
+	if host == "" {
+		return nil
+	}
+	switch s.Kind {
+	case Sendmail, Postfix:
+		return []string{"mailseal setup " + string(s.Kind)}
+	}
+	return nil
+}
+
+func certificateMissing(_ *Facts, s *Server) []hit {
+	var all []hit
+	for _, p := range s.Pairs {
+		if p.Cert.State == Missing {
+			all = append(all, hit{args: arguments("path", p.Cert.Path), commands: s.issue(p)})
+		}
+	}
+	if len(s.Pairs) == 0 && s.Off == "" && s.Unread == "" && s.Kind != Exim {
+		all = append(all, hit{args: arguments("path", s.Conf), commands: s.issue(Pair{})})
+	}
+	return all
+}
+
+func certificateBroken(_ *Facts, s *Server) []hit {
+	var all []hit
+	for _, p := range s.Pairs {
+		if p.Cert.State == Broken && p.Cert.Leaf() == nil {
+			all = append(all, hit{args: arguments("path", p.Cert.Path, "reason", p.Cert.Err), commands: s.issue(p)})
+		}
+	}
+	return all
+}
+
+func pairs(c *x509.Certificate, key crypto.PublicKey) bool {
+	public, ok := x509key.Public(c).(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(key)
+}
+
+func pairOK(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if p.Key.Key == nil || !pairs(leaf, p.Key.Key) {
+			return nil
+		}
+		return said("key", p.Key.Path, "path", p.Cert.Path)
+	})
+}
+
+func pairMismatch(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if p.Key.Key == nil || pairs(leaf, p.Key.Key) {
+			return nil
+		}
+		return []hit{{args: arguments("key", p.Key.Path, "path", p.Cert.Path), commands: s.issue(p)}}
+	})
+}
+
+func pairNoKey(_ *Facts, s *Server) []hit {
+	var all []hit
+	for _, p := range s.Pairs {
+		if p.Key.State == Missing && p.Key.Path != p.Cert.Path {
+			all = append(all, hit{args: arguments("key", p.Key.Path), commands: s.issue(p)})
+		}
+	}
+	return all
+}
+
+func keyBroken(_ *Facts, s *Server) []hit {
+	var all []hit
+	for _, p := range s.Pairs {
+		if p.Key.State == Broken && p.Key.Key == nil && !p.Key.Encrypted {
+			all = append(all, hit{args: arguments("path", p.Key.Path, "reason", p.Key.Err), commands: s.issue(p)})
+		}
+	}
+	return all
+}
+
+func keyEncrypted(_ *Facts, s *Server) []hit {
+	var all []hit
+	for _, p := range s.Pairs {
+		if p.Key.Encrypted {
+			path := quote(p.Key.Path)
+			all = append(all, hit{args: arguments("path", p.Key.Path), commands: []string{
+				"(umask 077; openssl pkey -in " + path + " -out " + path + ".new && mv " + path + ".new " + path + ")"}})
+		}
+	}
+	return all
+}
+
+const minRSA = 2048
+
+func keySmall(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		k, ok := leaf.PublicKey.(*rsa.PublicKey)
+		if !ok || k.N.BitLen() >= minRSA {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path, "bits", strconv.Itoa(k.N.BitLen())), commands: s.issue(p)}}
+	})
+}
+
+// signatures says which certificates, but for roots, whose own signature nobody
+// looks at, are signed by one of the algorithms.
+func (s *Server) signatures(algorithms ...x509.SignatureAlgorithm) []hit {
+	var all []hit
+	for _, p := range s.Pairs {
+		for n, c := range p.Cert.Certificates {
+			if slices.Contains(algorithms, c.SignatureAlgorithm) && (n == 0 || !bytes.Equal(c.RawSubject, c.RawIssuer)) {
+				all = append(all, hit{args: arguments("path", p.Cert.Path, "subject", c.Subject.String()), commands: s.issue(p)})
+			}
+		}
+	}
+	return all
+}
+
+func signatureMD5(_ *Facts, s *Server) []hit {
+	return s.signatures(x509.MD2WithRSA, x509.MD5WithRSA)
+}
+
+func signatureSHA1(_ *Facts, s *Server) []hit {
+	return s.signatures(x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1)
+}
+
+// chainIncomplete: from the certificate up through its file one must come to a
+// root, or to what a root has signed that this host knows.
+func chainIncomplete(f *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		top := leaf
+		for range p.Cert.Certificates {
+			for _, c := range p.Cert.Certificates {
+				if !c.Equal(top) && !selfSigned(top) && signed(c, top) {
+					top = c
+				}
+			}
+		}
+		if selfSigned(top) || f.public(p) || f.rootSigned(s, top) {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path, "issuer", top.Issuer.String())}}
+	})
+}
+
+// rootSigned reports whether a root that is known here has signed a certificate: of
+// the CA or of the server's file of CAs.
+func (f *Facts) rootSigned(s *Server, c *x509.Certificate) bool {
+	known := slices.Clone(f.CA.Chain)
+	for _, file := range s.CAs {
+		known = append(known, file.Certificates...)
+	}
+	return slices.ContainsFunc(known, func(root *x509.Certificate) bool { return selfSigned(root) && signed(root, c) })
+}
+
+// boot reports whether a certificate is one that FreeBSD's rc.d/sendmail has made
+// at a boot, by a CA whose key it has thrown away.
+func boot(c *x509.Certificate) bool {
+	some := slices.Equal(c.Subject.Organization, []string{"Some-org"}) && slices.Equal(c.Subject.Country, []string{"XX"})
+	return some && len(c.DNSNames) == 0 && bytes.Equal(c.RawSubject, c.RawIssuer)
+}
+
+func certificateBoot(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if !boot(leaf) {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter)), commands: s.issue(p)}}
+	})
+}
+
+func certificateSelf(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if boot(leaf) || !selfSigned(leaf) {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue(p)}}
+	})
+}
+
+func certificateExpired(f *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if f.Now.Before(leaf.NotAfter) {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter)), commands: s.issue(p)}}
+	})
+}
+
+// certificateEnding warns a month before the end; or, as certmgr renews when a third
+// of the life is left, a day after that at the latest.
+func certificateEnding(f *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		left := leaf.NotAfter.Sub(f.Now)
+		third := leaf.NotAfter.Sub(leaf.NotBefore) / 3
+		late := s.Kept && s.Issuer == "ca" && left < third-day
+		if left <= 0 || left >= min(30*day, third) && !late {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter), "days", days(left)), commands: s.issue(p)}}
+	})
+}
+
+func certificateNotYet(f *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if !f.Now.Before(leaf.NotBefore) {
+			return nil
+		}
+		return said("path", p.Cert.Path, "time", date(leaf.NotBefore), "now", date(f.Now))
+	})
+}
+
+// certificateLong: Apple's systems take no more, from private CAs too.
+func certificateLong(_ *Facts, s *Server) []hit {
+	const most = 825
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		life := leaf.NotAfter.Sub(leaf.NotBefore)
+		if life <= most*day+day || p.Client {
+			return nil
+		}
+		return said("path", p.Cert.Path, "days", days(life))
+	})
+}
+
+func hasSAN(c *x509.Certificate) bool { return len(c.DNSNames)+len(c.IPAddresses) > 0 }
+
+func certificateNoSAN(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if hasSAN(leaf) || p.Client {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path, "name", leaf.Subject.CommonName), commands: s.issue(p)}}
+	})
+}
+
+// names are those that a server's certificate should cover: those that are
+// configured, else that by which the server calls itself.
+func (s *Server) names() []string {
+	if len(s.Hosts) > 0 {
+		return s.Hosts
+	}
+	if strings.Contains(s.Hostname, ".") && net.ParseIP(s.Hostname) == nil {
+		return []string{s.Hostname}
+	}
+	return nil
+}
+
+func certificateName(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		var all []hit
+		for _, name := range s.names() {
+			if hasSAN(leaf) && !p.Client && leaf.VerifyHostname(name) != nil {
+				all = append(all, hit{args: arguments("path", p.Cert.Path, "name", name, "names", strings.Join(leaf.DNSNames, ", ")), commands: s.issue(p)})
+			}
+		}
+		return all
+	})
+}
+
+// purpose reports whether a certificate may be used so. One that says nothing may.
+func purpose(c *x509.Certificate, use x509.ExtKeyUsage) bool {
+	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+func certificateNotServer(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if p.Client || purpose(leaf, x509.ExtKeyUsageServerAuth) {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue(p)}}
+	})
+}
+
+// certificateNotClient: a mail server that sends shows its certificate too.
+func certificateNotClient(_ *Facts, s *Server) []hit {
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		if !p.Client && !s.showsAsClient(p) || purpose(leaf, x509.ExtKeyUsageClientAuth) {
+			return nil
+		}
+		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue(p)}}
+	})
+}
+
+// showsAsClient reports whether a server's pair is also the one for sending.
+func (s *Server) showsAsClient(p Pair) bool {
+	for _, name := range []string{"smtp_tls_chain_files", "smtp_tls_cert_file", "clientcertfile"} {
+		if slices.Contains(listOf(s.setting(name)), p.Cert.Path) {
+			return true
+		}
+	}
+	return false
+}
+
+func certificateRevoked(f *Facts, s *Server) []hit {
+	files := append([]File{f.CA.CRL}, s.Lists...)
+	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
+		for _, file := range files {
+			for _, l := range file.CRLs {
+				if !bytes.Equal(l.RawIssuer, leaf.RawIssuer) {
+					continue
+				}
+				for _, e := range l.RevokedCertificateEntries {
+					if e.SerialNumber.Cmp(leaf.SerialNumber) == 0 {
+						return []hit{{args: arguments("path", p.Cert.Path, "time", date(e.RevocationTime), "list", file.Path), commands: s.issue(p)}}
+					}
+				}
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,221 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mailseal/certmgr/command"
+	"mailseal/certmgr/probe"
+)
+
+// Options say where to look.
+type Options struct {
+	Now time.Time // zero is now
+	// CADir is the folder of the private CA, "" for none. Daemon asks certmgr at
+	// its socket; nil: nobody is asked.
+	CADir  string
+	Daemon func(context.Context) error
+	// Servers are where there are servers. Installed finds them.
+	Servers []Instance
+	// Once is the command by which certmgr puts its targets right.
+	Once string
+	// Offline: no server is connected to.
+	Offline bool
+}
+
+// An Instance is where a server is.
+type Instance struct {
+	Name string
+	Kind Kind
+	// Conf is the folder of its settings, MailRoot for XMail, a file for Exim; ""
+	// where only the files of a target are known. Prefix stands before the names of
+	// programs, but Postfix's, which main.cf may name; "" for those that are
+	// installed. PidFile is "" for what the settings say.
+	Conf, Prefix, PidFile string
+	// Kept and what follows are of a [[target]].
+	Kept   bool
+	Issuer string
+	Hosts  []string
+	Files  map[string]string // by what they are for: key, certificate, pair, ca, crl, dh
+	Dir    string            // of hash links
+	Probes []string          // nil: those of the settings; empty: none
+	Reload string            // "" for the server's own
+
+	tree postfixTree
+}
+
+// tool bounds a program that tells settings, asking a connection.
+const (
+	tool    = 20 * time.Second
+	asking  = 20 * time.Second
+	maxTold = 256 << 10
+)
+
+// Gather looks at the host. What cannot be looked at is a fact too.
+func Gather(ctx context.Context, o Options) *Facts {
+	f := &Facts{Now: o.Now, Once: o.Once}
+	if f.Now.IsZero() {
+		f.Now = time.Now()
+	}
+	if pool, err := x509.SystemCertPool(); err == nil {
+		f.System = pool
+	}
+	f.CA = gatherCA(ctx, o)
+	for _, i := range o.Servers {
+		f.Servers = append(f.Servers, i.gather(ctx, o, f))
+	}
+	return f
+}
+
+func gatherCA(ctx context.Context, o Options) Authority {
+	a := Authority{Dir: o.CADir}
+	if o.CADir == "" {
+		return a
+	}
+	a.File = lookAt(filepath.Join(o.CADir, "cacert.pem"), certificates)
+	a.Key = stat(filepath.Join(o.CADir, "private", "cakey.pem"))
+	a.CRL = lookAt(filepath.Join(o.CADir, "crl.pem"), revocations)
+	a.Chain = a.File.Certificates
+	if len(a.Chain) > 1 {
+		a.Chain = a.Chain[:1]
+	}
+	a.Chain = append(slices.Clone(a.Chain), lookAt(filepath.Join(o.CADir, "chain.pem"), certificates).Certificates...)
+	if o.Daemon != nil {
+		limited, cancel := context.WithTimeout(ctx, asking)
+		defer cancel()
+		if err := o.Daemon(limited); err != nil {
+			a.Silent = reason(err)
+		}
+	}
+	return a
+}
+
+func (i Instance) gather(ctx context.Context, o Options, f *Facts) Server {
+	s := Server{Name: i.Name, Kind: i.Kind, Kept: i.Kept, Issuer: i.Issuer, Hosts: i.Hosts, KeptFiles: i.Files, Settings: map[string]string{}}
+	var guessed []string
+	if i.Conf != "" {
+		guessed = i.settings(ctx, &s)
+	}
+	if len(s.Pairs) == 0 && s.Off == "" {
+		i.targetFiles(&s)
+	}
+	s.Reload = cmp.Or(i.Reload, s.Reload)
+	if s.Reload == "none" {
+		s.Reload = ""
+	}
+	if o.Offline {
+		return s
+	}
+	urls, expected := i.Probes, true
+	if urls == nil {
+		urls, expected = guessed, false
+	}
+	trusted := slices.Clone(f.CA.Chain)
+	for _, c := range s.CAs {
+		trusted = append(trusted, c.Certificates...)
+	}
+	for _, u := range urls {
+		s.Live = append(s.Live, s.ask(ctx, u, expected, trusted, f.Now))
+	}
+	return s
+}
+
+// settings reads those of the kind. It returns where the server should answer.
+func (i Instance) settings(ctx context.Context, s *Server) []string {
+	switch i.Kind {
+	case Postfix:
+		return i.postfix(ctx, s)
+	case Sendmail:
+		return i.sendmail(s)
+	case Dovecot:
+		return i.dovecot(ctx, s)
+	case Exim:
+		return i.exim(ctx, s)
+	case XMail:
+		return i.xmail(s)
+	}
+	return nil
+}
+
+// targetFiles looks at the files of a target whose server tells none.
+func (i Instance) targetFiles(s *Server) {
+	if path := i.Files["pair"]; path != "" {
+		s.Pairs = append(s.Pairs, onePair(path, path, false))
+	} else if i.Files["certificate"] != "" || i.Files["key"] != "" {
+		s.Pairs = append(s.Pairs, onePair(i.Files["key"], i.Files["certificate"], false))
+	}
+	if path := i.Files["ca"]; path != "" {
+		s.CAs = append(s.CAs, lookAt(path, certificates))
+	}
+	if path := i.Files["crl"]; path != "" {
+		s.Lists = append(s.Lists, lookAt(path, revocations))
+	}
+	if path := i.Files["dh"]; path != "" {
+		dh := lookAt(path, parameters)
+		s.DH = &dh
+	}
+	if i.Dir != "" {
+		s.Dirs = append(s.Dirs, lookInto(i.Dir, "dir", i.Files["ca"]))
+	}
+}
+
+// onePair reads a key and its certificate.
+func onePair(key, cert string, client bool) Pair {
+	if key == cert {
+		f := lookAt(key, keyAndCertificates)
+		return Pair{Client: client, Key: f, Cert: f}
+	}
+	return Pair{Client: client, Key: lookAt(key, privateKey), Cert: lookAt(cert, certificates)}
+}
+
+// ask connects to a server.
+func (s *Server) ask(ctx context.Context, name string, expected bool, trusted []*x509.Certificate, now time.Time) Live {
+	l := Live{URL: name, Expected: expected}
+	u, err := probe.Parse(name)
+	if err != nil {
+		l.Verify, l.Err = "TEMP", err.Error()
+		return l
+	}
+	want := probe.Want{CAs: trusted, At: now, Timeout: asking}
+	if len(s.Hosts) > 0 {
+		want.Host = s.Hosts[0]
+	} else {
+		want.Host = s.Hostname
+	}
+	r := probe.Check(ctx, u, want)
+	l.Answered, l.Offered, l.Banner = r.Cause() != probe.Unreachable, r.Offered, r.Banner
+	l.Version, l.Cipher, l.Chain, l.Verify = r.Version, r.Cipher, r.Chain, r.Verify()
+	if r.Err != nil {
+		l.Err = reason(r.Err)
+	}
+	if !l.Offered || len(l.Chain) == 0 {
+		return l
+	}
+	limited, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	versions, err := probe.Versions(limited, u)
+	for _, v := range versions {
+		if err == nil && v < tls.VersionTLS12 {
+			l.Old = append(l.Old, tls.VersionName(v))
+		}
+	}
+	return l
+}
+
+// run runs a program that tells settings.
+func run(ctx context.Context, name string, args ...string) (command.Output, error) {
+	return command.Limits{Time: tool, Max: maxTold}.Run(ctx, name, args...)
+}
+
+// unread notes that settings could not be read.
+func (s *Server) unread(err error) {
+	if !errors.Is(err, context.Canceled) {
+		s.Unread = reason(err)
+	}
+}
