@@ -17,11 +17,23 @@ func (c command) flags() (*flag.FlagSet, runner) {
 	return fs, c.setup(fs)
 }
 
-// parse reads the flags. Commands take no other arguments.
+// parse reads the flags. Most commands take no other arguments; where one does,
+// flags may stand behind them too.
 func (c command) parse(env *Env) (runner, error) {
 	fs, do := c.flags()
 	if err := fs.Parse(env.Args); err != nil {
 		return nil, c.explain(fs, err)
+	}
+	if c.operands {
+		var operands []string
+		for fs.NArg() > 0 {
+			operands = append(operands, fs.Arg(0))
+			if err := fs.Parse(fs.Args()[1:]); err != nil {
+				return nil, c.explain(fs, err)
+			}
+		}
+		env.Args = operands
+		return do, nil
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected %q", fs.Arg(0))

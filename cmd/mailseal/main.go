@@ -44,6 +44,8 @@ type command struct {
 	// signals: the context ends with SIGINT and SIGTERM, which end other
 	// commands on the spot.
 	signals bool
+	// operands: what is no flag is left in Env.Args for the runner.
+	operands bool
 	// instead says, of flags that people may expect, what to do instead.
 	instead map[string]string
 	// usageExit is the status for wrong usage, 0 for exUsage.
@@ -80,6 +82,7 @@ func commands() []command {
 		identityListCommand(),
 		identityShowCommand(),
 		identityExportCommand(),
+		logCommand(),
 		demoCommand(),
 		versionCommand(),
 	}
