@@ -5,45 +5,54 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/signal"
-	"os/user"
-	"path/filepath"
-	"strconv"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"mailseal/certmgr"
 	"mailseal/certmgr/ca"
 	"mailseal/certmgr/control"
 	"mailseal/certmgr/edition"
 	"mailseal/internal/config"
-	"mailseal/internal/pki"
-	"mailseal/milter"
 )
 
 func certmgrCommand() command {
 	return command{
 		name:  "certmgr",
-		args:  "[-config FILE] [-once]",
-		short: "the daemon that has the CA's key",
-		long: `Owns the key of the private CA: answers mailseal ca and mailseal web on its Unix
-socket, by who asks, and makes a new CRL and OCSP answers in time. The passphrase
-is that of ca.passphrase_file, of systemd's credential ca.pass, or typed. SIGHUP
-reads the configuration again. With -once it does what is due and exits. Whoever
-could change the configuration could have certificates made: so it has to be
-root's, with the folders above it.`,
+		args:  "[-config FILE] [-once | -plan [-json]]",
+		short: "the daemon that keeps servers' certificates right, and has the CA's key",
+		long: `Keeps the keys, certificates, CAs and lists of each [[target]] right: makes what
+is missing or near its end, installs it, tells the server, and connects to see it
+served; what a server does not come up with is taken back. Owns the key of the
+private CA: answers mailseal ca and mailseal web on its Unix socket, by who asks,
+and makes a new CRL and OCSP answers in time. The passphrase is that of
+ca.passphrase_file, of systemd's credential ca.pass, or typed. SIGHUP reads the
+configuration again. Whoever could change the configuration could have commands
+run: so it has to be root's, with the folders above it.
+
+-once does what is due and exits, with 0 when all is right, with 75 when not.
+-plan prints what that would do, and changes nothing: 0 nothing, 1 something.`,
 		signals: true,
 		setup: func(fs *flag.FlagSet) runner {
 			name := fs.String("config", defaultConfig(), "configuration `FILE`")
 			once := fs.Bool("once", false, "do what is due, and exit")
+			plan := fs.Bool("plan", false, "print what would be done about the servers' files, and exit")
+			asJSON := fs.Bool("json", false, "print JSON, with -plan")
 			return func(ctx context.Context, env Env) error {
 				signal.Ignore(syscall.SIGPIPE) // who reads our log may go before us
-				m := &certmgr{service: service{getenv: env.Getenv}, name: *name, env: env, wake: make(chan struct{}, 1)}
-				if *once {
+				m := &certmgrDaemon{service: service{getenv: env.Getenv}, name: *name, env: env, wake: make(chan struct{}, 1)}
+				switch {
+				case *asJSON && !*plan, *once && *plan:
+					return failf(exUsage, "-once and -plan exclude each other, and -json belongs to -plan")
+				case *plan:
+					return m.plan(ctx, *asJSON)
+				case *once:
 					return m.once(ctx)
 				}
 				again := make(chan os.Signal, 1)
@@ -55,22 +64,27 @@ root's, with the folders above it.`,
 	}
 }
 
-// A certmgr is the daemon that has the CA's key.
-type certmgr struct {
+// A certmgrDaemon keeps servers' certificates right, and has the CA's key where
+// there is a CA.
+type certmgrDaemon struct {
 	service
-	name   string // of the configuration
-	env    Env
-	conf   *config.Config
-	ca     *ca.CA
-	press  *edition.Press
-	server *control.Server
-	ln     net.Listener
-	wake   chan struct{} // something has changed
+	name    string // of the configuration
+	env     Env
+	conf    *config.Config
+	ca      *ca.CA                // nil: there is none
+	now     atomic.Pointer[ca.CA] // the same, for other goroutines
+	press   *edition.Press
+	server  *control.Server
+	ln      net.Listener
+	opening sync.Mutex
+	wake    chan struct{} // something has changed
+	keeper  atomic.Pointer[certmgr.Keeper]
+	next    chan *certmgr.Keeper // takes the place of the one that runs
 	trouble
 }
 
 // load reads the configuration.
-func (m *certmgr) load() (*config.Config, error) {
+func (m *certmgrDaemon) load() (*config.Config, error) {
 	c, err := loadConfig(m.name)
 	if err != nil {
 		return nil, err
@@ -78,63 +92,105 @@ func (m *certmgr) load() (*config.Config, error) {
 	if err := guarded(m.name); err != nil {
 		return nil, fail(exNoPerm, err)
 	}
-	if c.CA.Dir == "" {
-		return nil, fail(exConfig, c.At("ca.dir", errors.New(`no folder of a CA; set it, as "/etc/mail/CA"`)))
+	if len(c.Targets) > 0 {
+		if err := guardedState(c); err != nil {
+			return nil, fail(exNoPerm, err)
+		}
+	}
+	if c.CA.Dir == "" && len(c.Targets) == 0 {
+		return nil, fail(exConfig, c.At("ca.dir", errors.New(`no folder of a CA, and no [[target]]; set it, as "/etc/mail/CA", or say which servers there are`)))
 	}
 	return c, nil
 }
 
-// open opens the CA. What others could read or change is refused.
-func (m *certmgr) open(env Env, c *config.Config) (*ca.CA, error) {
-	key := filepath.Join(c.CA.Dir, "private", "cakey.pem")
-	for _, f := range []struct{ key, path string }{{"ca.dir", c.CA.Dir}, {"ca.dir", key}, {"ca.passphrase_file", c.CA.PassphraseFile}} {
-		if f.path == "" {
-			continue
-		}
-		err := ours(f.path)
-		if err == nil && f.path != c.CA.Dir {
-			err = pki.CheckKeyMode(f.path)
-		}
-		if errors.Is(err, fs.ErrNotExist) && f.path != c.CA.PassphraseFile {
-			err = fmt.Errorf("%w; make a CA with mailseal ca init, or take one over with mailseal ca import", err)
-		}
-		if err != nil {
-			return nil, fail(exConfig, c.At(f.key, err))
-		}
-	}
-	return openCA(env, c.CA.Dir, c.CA.PassphraseFile)
-}
-
-// start opens all there is.
-func (m *certmgr) start() (err error) {
+// start opens all there is. What a crash has cut short is ended before anything
+// else: servers wait for it.
+func (m *certmgrDaemon) start() (err error) {
 	if m.conf, err = m.load(); err != nil {
-		return err
-	}
-	if m.ca, err = m.open(m.env, m.conf); err != nil {
 		return err
 	}
 	if err := m.openLog(m.conf.Log, m.env); err != nil {
 		return fail(exUnavailable, m.conf.At("log.target", err))
 	}
-	m.press = edition.NewPress(nil)
+	k, err := m.newKeeper(m.conf)
+	if err != nil {
+		return err
+	}
+	m.keeper.Store(k)
+	if err := k.Repair(); errors.Is(err, certmgr.ErrState) {
+		return fail(exNoPerm, m.conf.At("certmgr.state", err))
+	} // else it is logged, and tried again
 	return nil
 }
 
-// once does what is due.
-func (m *certmgr) once(ctx context.Context) error {
+// openAuthority opens the CA, if there is one.
+func (m *certmgrDaemon) openAuthority() (err error) {
+	if m.conf.CA.Dir == "" || m.ca != nil {
+		return nil
+	}
+	m.press = edition.NewPress(nil)
+	if m.ca, err = m.open(m.env, m.conf); err == nil {
+		m.now.Store(m.ca)
+	}
+	return err
+}
+
+// once does what is due. The servers come first: most of what they need can be
+// done without the CA.
+func (m *certmgrDaemon) once(ctx context.Context) error {
 	if err := m.start(); err != nil {
 		return err
 	}
 	defer m.logTo.Close()
-	return caError(m.renewCRL(ctx))
+	_, failed := m.keeper.Load().Once(ctx)
+	err := m.openAuthority()
+	if err == nil && m.ca != nil {
+		err = caError(m.renewCRL(ctx))
+	}
+	if err == nil && failed != nil {
+		return fail(exTempFail, failed)
+	}
+	return errors.Join(err, failed)
 }
 
 // run serves until the context ends.
-func (m *certmgr) run(ctx context.Context, again <-chan os.Signal) error {
+func (m *certmgrDaemon) run(ctx context.Context, again <-chan os.Signal) error {
 	if err := m.start(); err != nil {
 		return err
 	}
 	defer m.logTo.Close()
+	if err := m.openAuthority(); err != nil {
+		return err
+	}
+	v := readVersion()
+	g, ctx := errgroup.WithContext(ctx)
+	if m.ca != nil {
+		if err := m.serve(ctx, g); err != nil {
+			return err
+		}
+		m.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", m.name, "ca", m.ca.Dir(), "targets", len(m.conf.Targets))
+		m.log.Info("listening", "socket", m.ln.Addr().String())
+	} else {
+		m.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", m.name, "targets", len(m.conf.Targets))
+	}
+	m.next = make(chan *certmgr.Keeper)
+	g.Go(func() error { m.keep(ctx); return nil })
+	g.Go(func() error { m.work(ctx, again); return nil })
+	g.Go(func() error {
+		<-ctx.Done()
+		m.tell("STOPPING=1", "WATCHDOG=1")
+		m.log.Info("stopping")
+		return nil
+	})
+	g.Go(func() error { m.watched(ctx, m.answers); return nil })
+	m.tell("READY=1", "STATUS=listening")
+	err := g.Wait()
+	m.log.Info("stopped")
+	return err
+}
+
+// serve answers on the socket until the context ends.
+func (m *certmgrDaemon) serve(ctx context.Context, g *errgroup.Group) error {
 	state, err := m.state(m.conf)
 	if err != nil {
 		return err
@@ -143,35 +199,25 @@ func (m *certmgr) run(ctx context.Context, again <-chan os.Signal) error {
 		return err
 	}
 	m.server = control.New(control.Config{State: state, Changed: m.changed, Log: m.log})
-	v := readVersion()
-	m.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", m.name, "ca", m.ca.Dir())
-	m.log.Info("listening", "socket", m.ln.Addr().String())
-	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := m.server.Serve(m.ln); err != nil {
 			return fail(exOSErr, fmt.Errorf("serve %s: %w", m.ln.Addr(), err))
 		}
 		return nil
 	})
-	g.Go(func() error { m.work(ctx, again); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
-		m.tell("STOPPING=1", "WATCHDOG=1")
-		m.log.Info("stopping")
 		stop, cancel := context.WithTimeout(context.Background(), drain)
 		defer cancel()
 		m.server.Stop(stop)
 		return nil
 	})
-	g.Go(func() error { m.watched(ctx, m.answers); return nil })
-	m.tell("READY=1", "STATUS=listening")
-	err = g.Wait()
-	m.log.Info("stopped")
-	return err
+	return nil
 }
 
 // changed has what follows from a change done soon.
-func (m *certmgr) changed() {
+func (m *certmgrDaemon) changed() {
+	m.keeper.Load().Changed()
 	select {
 	case m.wake <- struct{}{}:
 	default: // it will be done
@@ -184,54 +230,37 @@ const lookAtFolder = time.Minute
 
 // work does what is due, and reads the configuration again, until the context
 // ends.
-func (m *certmgr) work(ctx context.Context, again <-chan os.Signal) {
+func (m *certmgrDaemon) work(ctx context.Context, again <-chan os.Signal) {
 	t := time.NewTicker(lookAtFolder)
 	defer t.Stop()
 	for {
-		m.due(ctx)
+		if m.ca != nil {
+			m.due(ctx)
+		}
 		select {
 		case <-t.C:
 		case <-m.wake:
 		case <-again:
-			m.reload()
+			m.reload(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// due does what is due. What fails is tried again a minute later.
-func (m *certmgr) due(ctx context.Context) {
-	m.complain(m.log, "cannot make a CRL", m.renewCRL(ctx))
-	done, err := m.press.Renew(ctx, m.ca, m.ca.Certificate().Raw)
-	if ctx.Err() != nil {
-		return
-	}
-	m.complain(m.log, "cannot make OCSP answers", err)
-	if done.Signed > 0 {
-		m.log.Info("ocsp answers", "signed", done.Signed, "answers", done.Answers, "without", done.Left)
-	}
-}
-
-// renewCRL makes a new list if one is due.
-func (m *certmgr) renewCRL(context.Context) error {
-	list, err := m.ca.RenewCRL("certmgr")
-	if err != nil || list == nil {
-		return err
-	}
-	m.log.Info("crl", "number", fmt.Sprintf("%X", list.Number), "revoked", list.Revoked, "next_update", list.NextUpdate.UTC().Format(time.RFC3339))
-	return nil
-}
-
 // reload reads the configuration again, and opens the CA again if nobody has to
 // type for it.
-func (m *certmgr) reload() {
+func (m *certmgrDaemon) reload(ctx context.Context) {
 	m.tell(reloading()...)
 	defer m.tell("READY=1")
 	c, err := m.load()
 	var state control.State
-	if err == nil {
+	if err == nil && m.ca != nil {
 		state, err = m.state(c)
+	}
+	var k *certmgr.Keeper
+	if err == nil {
+		k, err = m.newKeeper(c)
 	}
 	if err != nil {
 		for _, e := range unjoin(err) {
@@ -243,96 +272,18 @@ func (m *certmgr) reload() {
 		m.log.Warn("restart to change", "keys", "ca.dir, ca.socket, log.target")
 		c.CA.Dir, c.CA.Socket, c.Log.Syslog = m.conf.CA.Dir, m.conf.CA.Socket, m.conf.Log.Syslog
 	}
-	if opened, err := m.reopen(c); err != nil {
-		m.log.Warn("kept the CA as it was opened", "error", oneLine(err))
-	} else if !opened.Certificate().Equal(m.ca.Certificate()) {
-		m.ca, m.press = opened, edition.NewPress(nil)
-		state.CA, state.Press = m.ca, m.press
+	if m.ca != nil {
+		if opened, err := m.reopen(c); err != nil {
+			m.log.Warn("kept the CA as it was opened", "error", oneLine(err))
+		} else if !opened.Certificate().Equal(m.ca.Certificate()) {
+			m.ca, m.press = opened, edition.NewPress(nil)
+			state.CA, state.Press = m.ca, m.press
+			m.now.Store(m.ca)
+		}
+		m.server.Use(state)
 	}
 	m.conf = c
 	m.level.Set(c.Log.Level)
-	m.server.Use(state)
+	m.exchange(ctx, k)
 	m.log.Info("reloaded", "config", m.name)
-}
-
-// reopen opens the CA without asking anybody.
-func (m *certmgr) reopen(c *config.Config) (*ca.CA, error) {
-	env := m.env
-	env.Stdin = nil
-	return m.open(env, c)
-}
-
-// state is what the server answers from.
-func (m *certmgr) state(c *config.Config) (control.State, error) {
-	s := control.State{CA: m.ca, Press: m.press, Web: -1, Hosts: c.CA.WebHosts}
-	u, err := webUser(c)
-	if err != nil || u == nil {
-		return s, err
-	}
-	if s.Web, err = strconv.Atoi(u.Uid); err != nil {
-		return s, err
-	}
-	if s.Web == 0 || s.Web == os.Geteuid() {
-		return s, fail(exConfig, c.At("ca.web_user", fmt.Errorf("certmgr runs with the rights of %s, who could then have everything from it; want another user", u.Username)))
-	}
-	return s, nil
-}
-
-// webUser is the user of the web, nil for none. The default one need not be
-// there.
-func webUser(c *config.Config) (*user.User, error) {
-	if c.CA.WebUser == "" {
-		return nil, nil
-	}
-	u, err := user.Lookup(c.CA.WebUser)
-	if err != nil && !c.IsSet("ca.web_user") {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fail(exConfig, c.At("ca.web_user", fmt.Errorf("no user %q; make it, or set another, or \"\" for none", c.CA.WebUser)))
-	}
-	return u, nil
-}
-
-// listen takes the socket that systemd passes, or opens its own: for root, and
-// for the group of the web.
-func (m *certmgr) listen() error {
-	all, err := activated(m.getenv)
-	if err != nil {
-		return fail(exOSErr, err)
-	}
-	if len(all) > 1 || len(all) == 1 && all[0].Addr().Network() != "unix" {
-		return failf(exConfig, "systemd passes %d sockets; want one, of the kind of mailseal-certmgr.socket", len(all))
-	}
-	if len(all) == 1 {
-		m.ln = all[0].Listener
-		return nil
-	}
-	o := milter.SocketOptions{Mode: 0o600, Log: m.log}
-	u, err := webUser(m.conf)
-	if err != nil {
-		return err
-	}
-	if u != nil {
-		o.Mode, o.Group = 0o660, u.Gid
-	}
-	if m.ln, err = milter.Listen("unix:"+m.conf.CA.Socket, o); err != nil {
-		return fail(exUnavailable, m.conf.At("ca.socket", err))
-	}
-	return nil
-}
-
-// answers asks our socket as commands do.
-func (m *certmgr) answers(ctx context.Context, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c, err := control.Connect(ctx, m.ln.Addr().String())
-	if err != nil {
-		if unasked(err) {
-			return nil
-		}
-		return err
-	}
-	c.Close()
-	return nil
 }

@@ -233,7 +233,7 @@ func TestWebUserApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.CA.WebUser = me.Username // "root" no file can say
-	if s, err := new(certmgr).state(c); err == nil || !strings.Contains(err.Error(), "want another user") {
+	if s, err := new(certmgrDaemon).state(c); err == nil || !strings.Contains(err.Error(), "want another user") {
 		t.Errorf("web user %d: %v", s.Web, err)
 	}
 }

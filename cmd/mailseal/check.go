@@ -86,6 +86,8 @@ func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 		s.warn(fmt.Errorf("%w; the milter refuses such files", r))
 	}
 	errs = append(errs, checkBefore(c), checkGroup(c, "milter.socket_group", c.Milter.SocketGroup), checkGroup(c, "metrics.socket_group", c.Metrics.SocketGroup))
+	_, targetErr := keeperConfig(c, Env{})
+	errs = append(errs, targetErr)
 	if err == nil {
 		s.describe(p)
 		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnTrust(p, now), warnFolders(c), warnPeers(c)) {

@@ -1,0 +1,216 @@
+package certmgr
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"mailseal/certmgr/install"
+	"mailseal/certmgr/probe"
+	"mailseal/internal/pki"
+)
+
+const (
+	// between is how long is waited before a server is asked again.
+	between = 500 * time.Millisecond
+	// oneProbe bounds one question to a server.
+	oneProbe = 10 * time.Second
+)
+
+// A want is what a server should serve.
+type want struct {
+	leaf   *x509.Certificate
+	cas    []*x509.Certificate
+	client *tls.Certificate
+}
+
+func parse(content []byte) ([]*x509.Certificate, error) {
+	if len(content) == 0 {
+		return nil, nil
+	}
+	return pki.ParseCertificates(content)
+}
+
+// serving is what a server serves that has read its files: what it asks of others
+// it is asked for too, so its own file of CAs has to do.
+func (k *Keeper) serving(t Target) want {
+	read := func(r install.Role) []byte {
+		f, ok := t.Files[r]
+		if !ok {
+			return nil
+		}
+		b, err := os.ReadFile(f.Path)
+		if err != nil {
+			return nil
+		}
+		return b
+	}
+	certs := append(read(install.Certificate), read(install.PairFile)...)
+	w := want{leaf: leafOf(certs)}
+	w.cas = append(w.cas, t.Authority...)
+	if more, err := parse(read(install.CA)); err == nil {
+		w.cas = append(w.cas, more...)
+	}
+	switch t.Issuer {
+	case install.BySelf:
+		if w.leaf != nil {
+			w.cas = append(w.cas, w.leaf)
+		}
+		return w
+	case install.FromFiles: // bought: the public CAs vouch for it
+		if b, err := os.ReadFile(t.Bundle); err == nil {
+			more, _ := parse(b)
+			w.cas = append(w.cas, more...)
+		}
+	}
+	keys := append(read(install.Key), read(install.PairFile)...)
+	if pair, err := tls.X509KeyPair(certs, keys); err == nil {
+		w.client = &pair
+	}
+	return w
+}
+
+// ask asks a target's server once, everywhere at the same time.
+func (k *Keeper) ask(ctx context.Context, t Target, w want) []probe.Result {
+	results := make([]probe.Result, len(t.Probes))
+	var all sync.WaitGroup
+	for i, u := range t.Probes {
+		all.Go(func() {
+			asked := probe.Want{CAs: w.cas, Leaf: w.leaf, Client: w.client, At: k.c.Now(), Timeout: oneProbe}
+			if u.Name == "" {
+				asked.Host = t.Hosts[0]
+			}
+			results[i] = k.c.Probe(ctx, u, asked)
+		})
+	}
+	all.Wait()
+	return results
+}
+
+// prove asks until all is as wanted, or the server has had its time. One that did
+// not answer before is not waited for.
+func (k *Keeper) prove(ctx context.Context, t Target, w want, was []probe.Result) []probe.Result {
+	if len(t.Probes) == 0 {
+		return nil
+	}
+	patience := k.c.ProofTime
+	if len(was) > 0 && judge(was, was) == absent {
+		patience = min(patience, 2*time.Second)
+	}
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	// A server that is about to read its files still answers from the old ones:
+	// where the certificate is the same, nothing else tells the two apart.
+	pause := between
+	if w.leaf == nil || len(was) > 0 && served(was, w.leaf) {
+		pause *= 2
+	}
+	for {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+		results := k.ask(ctx, t, w)
+		if judge(results, results) == good {
+			return results
+		}
+		select {
+		case <-end.C:
+			return results
+		case <-ctx.Done():
+			return results
+		default:
+			pause = between
+		}
+	}
+}
+
+// served reports whether a certificate was served somewhere.
+func served(results []probe.Result, leaf *x509.Certificate) bool {
+	for _, r := range results {
+		if l := r.Leaf(); l != nil && l.Equal(leaf) {
+			return true
+		}
+	}
+	return false
+}
+
+// A verdict is what the answers of a server say about its files.
+type verdict int
+
+const (
+	good   verdict = iota
+	absent         // nobody answers, and nobody did before: the server does not run
+	stuck          // it is no worse than before, and the files may not be why
+	bad
+)
+
+// judge compares answers with those from before, which may be none.
+func judge(before, after []probe.Result) verdict {
+	v := good
+	for i, a := range after {
+		if a.OK() {
+			continue
+		}
+		known := i < len(before)
+		switch {
+		case known && a.Cause() == probe.Unreachable && before[i].Cause() == probe.Unreachable:
+			v = max(v, absent)
+		case known && a.Leaf() == nil && before[i].Leaf() == nil && before[i].Cause() != probe.Unreachable:
+			v = max(v, stuck)
+		default:
+			v = bad
+		}
+	}
+	return v
+}
+
+// failure is what is wrong with what a server serves, nil where nothing is.
+func (k *Keeper) failure(t Target, proof []probe.Result) error {
+	var failed error
+	for _, p := range proof {
+		if !p.OK() {
+			failed = errors.Join(failed, fmt.Errorf("%s: %s: %w", t.Name, p.URL, p.Err))
+		}
+	}
+	return failed
+}
+
+// report logs what a server serves, and a reload that has failed all the same.
+func (k *Keeper) report(t Target, proof []probe.Result, reload error) {
+	for _, p := range proof {
+		args := []any{"target", t.Name, "url", p.URL.String(), "verify", p.Verify()}
+		if p.Version != "" {
+			args = append(args, "tls", p.Version, "cipher", p.Cipher)
+		}
+		if l := p.Leaf(); l != nil {
+			args = append(args, "name", nameOf(l), "serial", fmt.Sprintf("%X", l.SerialNumber), "until", stamp(l.NotAfter))
+		}
+		if p.OK() {
+			k.log.Info("probe", args...)
+			continue
+		}
+		args = append(args, "cause", string(p.Cause()), "error", p.Err)
+		if p.Cause() == probe.Unreachable {
+			k.log.Warn("probe", args...)
+		} else {
+			k.log.Error("probe", args...)
+		}
+	}
+	if reload != nil {
+		k.log.Warn("served all the same", "target", t.Name)
+	}
+}
+
+func nameOf(c *x509.Certificate) string {
+	if len(c.DNSNames) > 0 {
+		return c.DNSNames[0]
+	}
+	return c.Subject.CommonName
+}
