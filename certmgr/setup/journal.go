@@ -21,11 +21,11 @@ import (
 type Job struct {
 	// Name is the target's.
 	Name string
-	// Server, Config and Reload are for who undoes it: the server, the
+	// Server, Config, Reload and Address are for who undoes it: the server, the
 	// configuration that the target stands in, the command that has the server
-	// read its files again.
-	Server, Config, Reload string
-	Edits                  []Edit
+	// read its files again, where it then answers ("": nobody asks).
+	Server, Config, Reload, Address string
+	Edits                           []Edit
 	// Files are those that package certmgr makes, and Dir their folder.
 	Files []string
 	Dir   string
@@ -46,11 +46,12 @@ func NewJournal(dir string) *Journal { return &Journal{dir: dir, now: time.Now} 
 
 // A Record is what stands in the journal about a target.
 type Record struct {
-	Name   string    `json:"name"`
-	Server string    `json:"server"`
-	Config string    `json:"config"`
-	Reload string    `json:"reload"`
-	Time   time.Time `json:"time"`
+	Name    string    `json:"name"`
+	Server  string    `json:"server"`
+	Config  string    `json:"config"`
+	Reload  string    `json:"reload"`
+	Address string    `json:"address,omitempty"`
+	Time    time.Time `json:"time"`
 	// Done: it came to its end. Otherwise the server may not know of it.
 	Done  bool     `json:"done"`
 	Edits []change `json:"edits"`
@@ -142,7 +143,7 @@ func (j *Journal) Begin(job Job) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r.Name, r.Server, r.Config, r.Reload = job.Name, job.Server, job.Config, job.Reload
+	r.Name, r.Server, r.Config, r.Reload, r.Address = job.Name, job.Server, job.Config, job.Reload, job.Address
 	r.Time, r.Done = j.now().UTC(), false
 	if err := os.MkdirAll(j.path(job.Name, ".d"), 0o700); err != nil {
 		return err

@@ -116,8 +116,8 @@ func (m *sendmail) settings(ctx context.Context, f Files, w Wish) (Settings, err
 			continue
 		}
 		set = append(set, o)
-		if now != "" && (o.name == "ServerCertFile" || o.name == "CACertFile") {
-			all.Warnings = append(all.Warnings, fmt.Sprintf("%s=%s is no longer used; peers that know that CA and not yours see an unknown one", o.name, now))
+		if now != "" && o.name == "ServerCertFile" {
+			all.Warnings = append(all.Warnings, fmt.Sprintf("%s=%s is no longer served; peers that know its CA and not yours see an unknown one", o.name, now))
 		}
 	}
 	if v := cfOption(m.text, "TLSSrvOptions"); w.AskClients && strings.ContainsAny(v, "Vv") {

@@ -189,3 +189,18 @@ func Greeting(ctx context.Context, addr string) (string, error) {
 	first, _, _ := strings.Cut(greeting, "\n")
 	return first, nil
 }
+
+// Reloaded waits until a server that was told to read its files greets again:
+// sendmail starts itself anew, and is away for an instant.
+func Reloaded(ctx context.Context, addr string, limit time.Duration) error {
+	for end := time.Now().Add(limit); ; {
+		_, err := Greeting(ctx, addr)
+		if err == nil || time.Now().After(end) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

@@ -71,11 +71,16 @@ type Edit struct {
 	Existed       bool
 	Before, After []byte
 	Mode          fs.FileMode // 0: that of the file before, or 0644
+	// Summary is shown in the diff's place, for what nobody should see, or reads.
+	Summary string
 }
 
 // Diff shows an edit as diff -u does; "" where nothing changes.
 func (e Edit) Diff() string {
 	name := e.Path
+	if e.Summary != "" {
+		return fmt.Sprintf("%-11s %s\n", "new file", e.Path+": "+e.Summary)
+	}
 	if !e.Existed {
 		name = "/dev/null"
 	}

@@ -186,3 +186,39 @@ func Unchanged(path string, sums map[string]string) bool {
 	_, content, err := readFile(path)
 	return err == nil && sums[path] == sum([]byte(content))
 }
+
+// Revert takes back the edits of one run, where earlier ones stay: the server's
+// settings as they were before it. Files that package certmgr has made stay, as
+// they were there before.
+func (j *Journal) Revert(job Job) (Undone, error) {
+	r, err := j.Record(job.Name)
+	if err != nil {
+		return Undone{}, err
+	}
+	var u Undone
+	for _, e := range slices.Backward(job.Edits) {
+		_, now, err := readFile(e.Path)
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return u, err
+		case err == nil && now == string(e.Before), err != nil && !e.Existed:
+			continue
+		case now != string(e.After):
+			u.Left = append(u.Left, e.Path)
+			continue
+		}
+		if !e.Existed {
+			u.Removed = append(u.Removed, e.Path)
+			err = durable.Remove(e.Path)
+		} else {
+			u.Restored = append(u.Restored, e.Path)
+			err = replace(e.Path, e.Before, 0)
+		}
+		if err != nil {
+			return u, err
+		}
+		of(r.Edits, e.Path).After = sum(e.Before)
+	}
+	r.Done = true
+	return u, j.write(r)
+}
