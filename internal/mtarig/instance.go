@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -36,7 +38,7 @@ type instance struct {
 	dir  string
 	env  []string // for every program of the MTA
 
-	held  []net.Listener // keep the ports until the start
+	held  []int // sockets that keep the ports until the start
 	port  int
 	greet func(addr string) (string, error) // what the port says, its host name first
 
@@ -71,14 +73,33 @@ func makeInstance(name string, cfg Config) (*instance, error) {
 	return i, nil
 }
 
-// takePort takes a port of the loopback and keeps it until the start.
+// takePort takes a port of the loopback and keeps it until the start. Nobody
+// listens there: who connects is told so.
 func (i *instance) takePort() (int, error) {
-	l, err := net.Listen("tcp", loopback(0))
+	port, err := func() (int, error) {
+		// Not without the lock that keeps a process that is just being made from
+		// getting it too: not all systems close it in one step.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		s, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err != nil {
+			return 0, err
+		}
+		unix.CloseOnExec(s)
+		i.held = append(i.held, s)
+		if err := unix.Bind(s, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			return 0, err
+		}
+		name, err := unix.Getsockname(s)
+		if err != nil {
+			return 0, err
+		}
+		return name.(*unix.SockaddrInet4).Port, nil
+	}()
 	if err != nil {
 		return 0, fmt.Errorf("take a port for %s: %w", i.name, err)
 	}
-	i.held = append(i.held, l)
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return port, nil
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -147,8 +168,8 @@ func (i *instance) run(daemon func() *exec.Cmd) error {
 func (i *instance) release() {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	for _, l := range i.held {
-		l.Close()
+	for _, s := range i.held {
+		unix.Close(s)
 	}
 	i.held = nil
 }
