@@ -8,6 +8,8 @@ import (
 // A setting is one parameter and its value.
 type setting struct{ name, value string }
 
+func (s setting) line() string { return s.name + " = " + s.value + "\n" }
+
 // editMainCF sets parameters as postconf -e does (postconf(1)): a parameter that
 // is there is changed in its place, with the lines that continue it, and where it
 // is there again that goes; others come at the end. Comments stay.
@@ -31,7 +33,7 @@ func editMainCF(text string, set []setting) string {
 			if ours = i >= 0; !ours {
 				out.WriteString(line)
 			} else {
-				out.WriteString(set[i].name + " = " + set[i].value + "\n")
+				out.WriteString(set[i].line())
 				written[name] = true
 			}
 		}
@@ -41,7 +43,7 @@ func editMainCF(text string, set []setting) string {
 	}
 	for _, s := range set {
 		if !written[s.name] {
-			out.WriteString(s.name + " = " + s.value + "\n")
+			out.WriteString(s.line())
 		}
 	}
 	return out.String()

@@ -21,9 +21,10 @@ var mainCFs = map[string]string{
 	"similar name": "smtp_tls_CAfile_x = /old\nsmtp_tls_CApath = /p\n",
 	"empty lines":  "\n\nx = y\n\n",
 	"no value":     "smtp_tls_CAfile =\nx = y\n",
+	"emptied":      "smtp_tls_cert_file = /old.pem\n",
 }
 
-var twoSettings = []setting{{"smtp_tls_CAfile", "/new.pem"}, {"smtpd_tls_loglevel", "1"}}
+var someSettings = []setting{{"smtp_tls_CAfile", "/new.pem"}, {"smtpd_tls_loglevel", "1"}, {"smtp_tls_cert_file", ""}}
 
 // TestEditMainCF holds our editing against that of postconf -e.
 func TestEditMainCF(t *testing.T) {
@@ -35,7 +36,7 @@ func TestEditMainCF(t *testing.T) {
 			t.Fatal(err)
 		}
 		args := append(postconf, "-c", dir, "-e")
-		for _, s := range twoSettings {
+		for _, s := range someSettings {
 			args = append(args, s.name+"="+s.value)
 		}
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -45,15 +46,15 @@ func TestEditMainCF(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := editMainCF(text, twoSettings)
+		got := editMainCF(text, someSettings)
 		// What is new postconf appends in no order.
 		if !slices.Equal(slices.Sorted(strings.Lines(got)), slices.Sorted(strings.Lines(string(want)))) {
 			t.Errorf("%s:\n%s\npostconf -e makes\n%s", name, got, want)
 		}
-		if again := editMainCF(got, twoSettings); again != got {
+		if again := editMainCF(got, someSettings); again != got {
 			t.Errorf("%s: a second edit makes\n%s", name, again)
 		}
-		for _, s := range twoSettings {
+		for _, s := range someSettings {
 			if v := mainCFValue(got, s.name); v != s.value {
 				t.Errorf("%s: %s is read as %q", name, s.name, v)
 			}

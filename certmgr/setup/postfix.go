@@ -19,7 +19,8 @@ const patience = time.Minute
 // resolves what refers to others.
 var postfixParameters = []string{
 	"myhostname", "inet_interfaces", "maillog_file", "queue_directory",
-	"smtpd_tls_chain_files", "smtp_tls_chain_files", "smtpd_tls_cert_file", "smtp_tls_cert_file",
+	"smtpd_tls_chain_files", "smtp_tls_chain_files",
+	"smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file", "smtp_tls_cert_file", "smtp_tls_eccert_file", "smtp_tls_dcert_file",
 	"smtpd_tls_CAfile", "smtp_tls_CAfile", "smtpd_tls_security_level", "smtp_tls_security_level",
 	"smtpd_tls_loglevel", "smtp_tls_loglevel", "smtpd_tls_ask_ccert", "smtpd_tls_req_ccert",
 	"smtpd_enforce_tls", "smtp_enforce_tls",
@@ -141,6 +142,10 @@ func (p *postfix) settings(_ context.Context, f Files, w Wish) (Settings, error)
 			set = append(set, setting{name, value})
 		}
 	}
+	_, text, err := readFile(p.main)
+	if err != nil {
+		return Settings{}, missing("Postfix", p.main, err)
+	}
 	var all Settings
 	for _, side := range []string{"smtpd", "smtp"} {
 		need(side+"_tls_chain_files", f.Pair)
@@ -153,9 +158,15 @@ func (p *postfix) settings(_ context.Context, f Files, w Wish) (Settings, error)
 		if level := p.values[side+"_tls_loglevel"]; level == "" || level == "0" {
 			need(side+"_tls_loglevel", "1")
 		}
-		for _, old := range []string{side + "_tls_chain_files", side + "_tls_cert_file"} {
-			if v := p.values[old]; v != "" && v != f.Pair && p.values[side+"_tls_chain_files"] != f.Pair {
-				all.Warnings = append(all.Warnings, fmt.Sprintf("%s = %s is no longer served; clients that know its CA and not yours see an unknown one", old, v))
+		// Beside a chain file these are ignored, with a warning of each process.
+		for _, old := range []string{"cert", "key", "eccert", "eckey", "dcert", "dkey"} {
+			if name := side + "_tls_" + old + "_file"; mainCFValue(text, name) != "" {
+				set = append(set, setting{name, ""})
+			}
+		}
+		for _, old := range []string{"chain_files", "cert_file", "eccert_file", "dcert_file"} {
+			if v := p.values[side+"_tls_"+old]; v != "" && v != f.Pair {
+				all.Warnings = append(all.Warnings, fmt.Sprintf("%s_tls_%s = %s is no longer used; peers that know its CA and not yours see an unknown one", side, old, v))
 			}
 		}
 	}
@@ -163,7 +174,7 @@ func (p *postfix) settings(_ context.Context, f Files, w Wish) (Settings, error)
 		need("smtpd_tls_ask_ccert", "yes")
 	}
 	all.Warnings = append(all.Warnings, p.override...)
-	e, err := newEdit(p.main, func(text string) string {
+	e, err := newEdit(p.main, func(string) string {
 		if len(set) == 0 {
 			return text
 		}

@@ -83,6 +83,10 @@ func commands() []command {
 		identityShowCommand(),
 		identityExportCommand(),
 		logCommand(),
+		doctorCommand(),
+		setupSendmailCommand(),
+		setupPostfixCommand(),
+		setupUndoCommand(),
 		demoCommand(),
 		versionCommand(),
 	}

@@ -1,0 +1,277 @@
+package setup_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mailseal/internal/mtarig"
+	"mailseal/test/daemon"
+	"mailseal/test/rig"
+)
+
+// patience is how long anything may take.
+const patience = 2 * time.Minute
+
+// A machine is one of the article's: a mail server with the certificates that
+// FreeBSD has made for it at the first boot.
+type machine struct {
+	rig.MTA
+	name string
+	kind rig.Kind
+	root string // for what is elsewhere below /etc and /var
+	link string // to the server's folder
+}
+
+// certs is the folder of the certificates.
+func (m *machine) certs() string { return filepath.Join(m.link, "certs") }
+
+// conf is the folder of the server's configuration.
+func (m *machine) conf() string {
+	if m.kind == rig.Sendmail {
+		return m.Dir()
+	}
+	return filepath.Join(m.Dir(), "etc")
+}
+
+// throwAway makes a CA and a host's certificate as FreeBSD's rc.d/sendmail does:
+// the CA's key is not kept, so that nobody else will ever have a certificate of it.
+const throwAway = `set -eu
+cd "$1"; certs=$2; cn=$3
+mkdir certs crl newcerts; echo 01 >serial; : >index.txt
+cat >openssl.cnf <<-OPENSSL_CNF
+	RANDFILE	= $1/.rnd
+	[ ca ]
+	default_ca	= CA_default
+	[ CA_default ]
+	dir		= .
+	certs		= \$dir/certs
+	crl_dir		= \$dir/crl
+	database	= \$dir/index.txt
+	new_certs_dir	= \$dir/newcerts
+	certificate	= \$dir/cacert.pem
+	serial		= \$dir/serial
+	crlnumber	= \$dir/crlnumber
+	crl		= \$dir/crl.pem
+	private_key	= \$dir/cakey.pem
+	x509_extensions	= usr_cert
+	name_opt	= ca_default
+	cert_opt	= ca_default
+	default_days	= 365
+	default_crl_days= 30
+	default_md	= default
+	preserve	= no
+	policy		= policy_anything
+	[ policy_anything ]
+	countryName		= optional
+	stateOrProvinceName	= optional
+	localityName		= optional
+	organizationName	= optional
+	organizationalUnitName	= optional
+	commonName		= supplied
+	emailAddress		= optional
+	[ req ]
+	default_bits		= 2048
+	default_keyfile		= privkey.pem
+	distinguished_name	= req_distinguished_name
+	attributes		= req_attributes
+	x509_extensions		= v3_ca
+	string_mask		= utf8only
+	prompt			= no
+	[ req_distinguished_name ]
+	countryName		= XX
+	stateOrProvinceName	= Some-state
+	localityName		= Some-city
+	0.organizationName	= Some-org
+	CN			= $cn
+	[ req_attributes ]
+	challengePassword	= foobar
+	unstructuredName	= An optional company name
+	[ usr_cert ]
+	basicConstraints	= CA:FALSE
+	nsComment		= "OpenSSL Generated Certificate"
+	subjectKeyIdentifier	= hash
+	authorityKeyIdentifier	= keyid,issuer
+	[ v3_req ]
+	basicConstraints	= CA:FALSE
+	keyUsage		= nonRepudiation, digitalSignature, keyEncipherment
+	[ v3_ca ]
+	subjectKeyIdentifier	= hash
+	authorityKeyIdentifier	= keyid:always,issuer
+	basicConstraints	= CA:true
+OPENSSL_CNF
+openssl req -batch -passout pass:throwaway -new -x509 -config openssl.cnf -keyout cakey.pem -out cacert.pem -days 3650 -newkey rsa:2048
+openssl req -batch -nodes -new -x509 -config openssl.cnf -keyout newkey.pem -out newreq.pem -days 365 -newkey rsa:2048
+openssl x509 -x509toreq -in newreq.pem -signkey newkey.pem -out tmp.pem
+openssl ca -notext -config openssl.cnf -out newcert.pem -keyfile cakey.pem -cert cacert.pem -key throwaway -batch -infiles tmp.pem
+mkdir -p -m 0755 "$certs"
+install -m 0644 newcert.pem "$certs/host.cert"
+install -m 0644 cacert.pem "$certs/cacert.pem"
+install -m 0600 newkey.pem "$certs/host.key"
+ln -s cacert.pem "$certs/$(openssl x509 -hash -noout -in cacert.pem).0"
+`
+
+// makeThrowAway runs it.
+func (m *machine) makeThrowAway(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("openssl is not installed")
+	}
+	out, err := exec.Command("/bin/sh", "-c", throwAway, "sendmail_cert_create", t.TempDir(), m.certs(), m.name).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make throw-away certificates: %v\n%s", err, out)
+	}
+}
+
+// settings are what the server starts with: freebsd.mc's definitions, and what
+// somebody writes into main.cf with the same files.
+func (m *machine) settings(dir string) []string {
+	file := func(name string) string { return filepath.Join(dir, "certs", name) }
+	if m.kind == rig.Sendmail {
+		return []string{
+			"define(`CERT_DIR', `" + filepath.Join(dir, "certs") + "')dnl",
+			"define(`confSERVER_CERT', `CERT_DIR/host.cert')dnl",
+			"define(`confSERVER_KEY', `CERT_DIR/host.key')dnl",
+			"define(`confCLIENT_CERT', `CERT_DIR/host.cert')dnl",
+			"define(`confCLIENT_KEY', `CERT_DIR/host.key')dnl",
+			"define(`confCACERT', `CERT_DIR/cacert.pem')dnl",
+			"define(`confCACERT_PATH', `CERT_DIR')dnl",
+		}
+	}
+	return []string{
+		"smtpd_tls_cert_file = " + file("host.cert"), "smtpd_tls_key_file = " + file("host.key"), "smtpd_tls_security_level = may",
+		"smtpd_tls_CAfile = " + file("cacert.pem"), "smtp_tls_CAfile = " + file("cacert.pem"), "smtpd_tls_loglevel = 1", "smtpd_tls_ask_ccert = yes",
+		"smtp_tls_cert_file = " + file("host.cert"), "smtp_tls_key_file = " + file("host.key"), "smtp_tls_security_level = may", "smtp_tls_loglevel = 1",
+	}
+}
+
+// boot starts a machine that sends all mail to the next.
+func boot(t *testing.T, kind rig.Kind, name, next string) *machine {
+	t.Helper()
+	parent, err := os.MkdirTemp("/tmp", "ms-setup-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(parent) })
+	if err := os.Chmod(parent, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// The certificates have to be there before the server, whose folder is not
+	// known until it is prepared: a link leads to it.
+	link := filepath.Join(parent, "own")
+	m := &machine{name: name, kind: kind, root: filepath.Join(parent, "root"), link: link}
+	m.MTA = kind.Prepare(t, mtarig.Config{Hostname: name, Relay: next, Parent: parent, Extra: m.settings(link)})
+	if err := os.Symlink(m.Dir(), link); err != nil {
+		t.Fatal(err)
+	}
+	m.makeThrowAway(t)
+	rig.Start(t, m.MTA)
+	return m
+}
+
+// send has a machine send a mail on.
+func (m *machine) send(t *testing.T, to string) {
+	t.Helper()
+	c := rig.Dial(t, m.Addr())
+	defer c.Close()
+	mail := mtarig.Mail{From: "root@" + m.name, To: []string{to}, Data: []byte("From: root@" + m.name + "\r\nSubject: test\r\n\r\ntest\r\n")}
+	if err := c.Send(mail); err != nil {
+		t.Fatalf("hand a mail to %s: %v\n%s", m.name, err, m.Log())
+	}
+}
+
+// logs waits for a line that is new since mark.
+func (m *machine) logs(t *testing.T, mark int, what string) string {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		log := m.Log()
+		for line := range strings.Lines(log[min(mark, len(log)):]) {
+			if strings.Contains(line, what) && strings.HasSuffix(line, "\n") {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	t.Fatalf("%s does not log %q; since then:\n%s", m.name, what, m.Log()[mark:])
+	return ""
+}
+
+// setup runs the command as somebody does who has no terminal.
+func (m *machine) setup(t *testing.T, want int, args ...string) string {
+	t.Helper()
+	args = append([]string{"setup", m.word()}, args...)
+	stdout, stderr, status := daemon.Run(t, nil, args...)
+	if status != want {
+		t.Fatalf("mailseal %s: status %d, want %d\n%s%s", strings.Join(args, " "), status, want, stdout, stderr)
+	}
+	return string(stdout) + string(stderr)
+}
+
+// word is what the commands call the server.
+func (m *machine) word() string {
+	if m.kind == rig.Sendmail {
+		return "sendmail"
+	}
+	return "postfix"
+}
+
+// place tells where the server is.
+func (m *machine) place() []string {
+	if m.kind == rig.Sendmail {
+		return nil // sendmail.cf says it all
+	}
+	return []string{"-pidfile", filepath.Join(m.Dir(), "queue/pid/master.pid")}
+}
+
+// clientLine and serverLine are in what a server logs of a connection with TLS.
+func (m *machine) clientLine() string {
+	if m.kind == rig.Sendmail {
+		return "STARTTLS=client, "
+	}
+	return " TLS connection established to "
+}
+
+func (m *machine) serverLine() string {
+	if m.kind == rig.Sendmail {
+		return "STARTTLS=server, "
+	}
+	return " TLS connection established from "
+}
+
+// files are the configuration and the certificates of a machine: their content, or
+// where a link leads.
+func (m *machine) files(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, dir := range []string{m.conf(), m.certs(), filepath.Join(m.root, "etc/mailseal")} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			to, err := os.Readlink(path)
+			info, serr := os.Stat(path)
+			if serr != nil || info.IsDir() || !info.Mode().IsRegular() || strings.HasPrefix(e.Name(), "maillog") || e.Name() == "ca.pass" || e.Name() == "statistics" || e.Name() == "output" {
+				continue
+			}
+			content, rerr := os.ReadFile(path)
+			if rerr != nil {
+				t.Fatal(rerr)
+			}
+			all[path] = fmt.Sprintf("%v %s", info.Mode(), content)
+			if err == nil {
+				all[path] = "-> " + to
+			}
+		}
+	}
+	return all
+}
+
+func lastLines(s string, n int) string {
+	all := strings.Split(strings.TrimSpace(s), "\n")
+	return fmt.Sprint(strings.Join(all[max(0, len(all)-n):], "\n"))
+}
