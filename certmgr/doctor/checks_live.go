@@ -5,7 +5,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
 )
 
 // reloadOlder: sendmail reads its files when it starts, and writes its pid file.
@@ -15,7 +14,7 @@ func reloadOlder(_ *Facts, s *Server) []hit {
 	}
 	var all []hit
 	for _, file := range append(s.files(), s.ConfFile) {
-		if file.State == Read && file.Time.After(s.Started.Add(time.Second)) {
+		if file.State == Read && file.Time.After(s.Started) {
 			all = append(all, hit{args: arguments("path", file.Path, "time", date(file.Time), "started", date(s.Started)), commands: []string{s.Reload}})
 		}
 	}

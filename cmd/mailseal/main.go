@@ -84,6 +84,7 @@ func commands() []command {
 		identityExportCommand(),
 		logCommand(),
 		doctorCommand(),
+		doctorCommand(),
 		setupSendmailCommand(),
 		setupPostfixCommand(),
 		setupUndoCommand(),

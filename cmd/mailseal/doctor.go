@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mailseal/certmgr/control"
+	"mailseal/certmgr/doctor"
+	"mailseal/certmgr/install"
+	"mailseal/internal/config"
+)
+
+// What doctor exits with.
+const (
+	doctorWarnings = 1
+	doctorErrors   = 2
+)
+
+func doctorCommand() command {
+	return command{
+		name:  "doctor",
+		args:  "[-config FILE] [-conf DIR]... [-prefix DIR] [-pidfile FILE] [-offline] [-lang LANG] [-json]",
+		short: "what is wrong with this host's TLS, and how to mend it",
+		long: `Looks at the CA, at the mail servers' keys, certificates and settings, and at
+what they serve, and says what is wrong, what follows from it and how to mend
+it. It changes nothing. The servers are those of the configuration, where there
+is one, and others that are installed; -conf names an instance instead. As root
+it sees everything; what it could not look at it says.
+Exit status: 0 all is right, 1 something is yellow, 2 something is red, 64 and
+above it could not run.`,
+		setup: func(fs *flag.FlagSet) runner {
+			d := &doctorRun{}
+			fs.StringVar(&d.config, "config", "", "configuration `FILE` (default "+defaultConfig()+", where there is one)")
+			fs.Var(&d.confs, "conf", "look at the instance whose main.cf, sendmail.cf, dovecot.conf or SERVER.TAB is in `DIR` (Exim: its file), and at no other; again for more")
+			fs.StringVar(&d.prefix, "prefix", "", "`DIR` before every usual path")
+			fs.StringVar(&d.pidFile, "pidfile", "", "the pid `FILE` of sendmail (default what sendmail.cf says)")
+			fs.BoolVar(&d.offline, "offline", false, "connect to no server")
+			fs.StringVar(&d.lang, "lang", "", "`LANG` is "+strings.Join(doctor.Languages(), " or ")+" (default by the environment)")
+			fs.BoolVar(&d.json, "json", false, "print JSON")
+			return d.run
+		},
+	}
+}
+
+// A doctorRun is one run.
+type doctorRun struct {
+	config, prefix, pidFile, lang string
+	confs                         list
+	offline, json                 bool
+}
+
+func (d *doctorRun) run(ctx context.Context, env Env) error {
+	lang := d.lang
+	if lang == "" {
+		lang = doctor.Choose(env.Getenv("LC_ALL"), env.Getenv("LC_MESSAGES"), env.Getenv("LANG"))
+	}
+	words, err := doctor.Language(lang)
+	if err != nil {
+		return failf(exUsage, "-lang: %v", err)
+	}
+	o, err := d.options()
+	if err != nil {
+		return err
+	}
+	facts := doctor.Gather(ctx, o)
+	findings := doctor.Diagnose(facts)
+	if err := d.print(env, words, facts, findings); err != nil {
+		return fail(exIOErr, err)
+	}
+	switch doctor.Worst(findings) {
+	case doctor.Error:
+		return fail(doctorErrors, nil)
+	case doctor.Warning:
+		return fail(doctorWarnings, nil)
+	}
+	return nil
+}
+
+func (d *doctorRun) print(env Env, words *doctor.Words, facts *doctor.Facts, findings []doctor.Finding) error {
+	if d.json {
+		said := []doctor.Said{}
+		for _, f := range findings {
+			said = append(said, words.Say(f))
+		}
+		return writeJSON(env.Stdout, said)
+	}
+	colour := env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb" && terminalOut(env)
+	return words.Print(env.Stdout, findings, facts.Confs(), colour)
+}
+
+// terminalOut reports whether somebody reads the output as it comes.
+func terminalOut(env Env) bool {
+	f, ok := env.Stdout.(*os.File)
+	if !ok {
+		return false
+	}
+	_, is := terminal(f)
+	return is
+}
+
+// options are where to look: as the configuration has it, or without one as it is
+// usual.
+func (d *doctorRun) options() (doctor.Options, error) {
+	name := d.config
+	if name == "" {
+		name = filepath.Join("/", d.prefix, defaultConfig())
+	}
+	o := doctor.Options{Offline: d.offline, Once: "mailseal certmgr -once"}
+	c, err := loadConfig(name)
+	switch {
+	case err == nil:
+		if name != defaultConfig() {
+			o.Once += " -config " + name
+		}
+		d.authority(&o, c)
+	case d.config == "" && errors.Is(err, fs.ErrNotExist):
+		if dir := filepath.Join("/", d.prefix, "etc/mail/CA"); exists(dir) {
+			o.CADir = dir
+		}
+	case d.config == "" && errors.Is(err, fs.ErrPermission): // not everybody may know it
+	default:
+		return o, err
+	}
+	return o, d.servers(&o, c)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// authority has the CA of the configuration looked at, and who keeps it.
+func (d *doctorRun) authority(o *doctor.Options, c *config.Config) {
+	o.CADir = c.CA.Dir
+	if c.CA.Dir == "" || d.offline {
+		return
+	}
+	f := &caFlags{dir: c.CA.Dir}
+	o.Daemon = func(ctx context.Context) error {
+		client, err := control.Connect(ctx, c.CA.Socket, f.owners()...)
+		if unasked(err) || errors.Is(err, control.ErrForbidden) || errors.Is(err, fs.ErrPermission) {
+			return nil // it is there
+		}
+		if err == nil {
+			client.Close()
+		}
+		return err
+	}
+}
+
+// servers are the instances that were named; else those of the configuration, and
+// others that are installed.
+func (d *doctorRun) servers(o *doctor.Options, c *config.Config) error {
+	for _, conf := range d.confs {
+		abs, err := filepath.Abs(conf)
+		if err != nil {
+			return fail(exOSErr, err)
+		}
+		kind, ok := doctor.KindOf(abs)
+		if !ok {
+			return failf(exNoInput, "-conf %s: no main.cf, sendmail.cf, dovecot.conf, exim.conf or SERVER.TAB that may be read; name its folder", conf)
+		}
+		o.Servers = append(o.Servers, doctor.Instance{Name: instanceName(kind, o.Servers), Kind: kind, Conf: abs, Prefix: d.prefix, PidFile: d.pidFile})
+	}
+	if len(d.confs) == 0 {
+		o.Servers = doctor.Installed(filepath.Join("/", d.prefix))
+		for n := range o.Servers {
+			o.Servers[n].Prefix, o.Servers[n].PidFile = d.prefix, d.pidFile
+		}
+	}
+	if c == nil {
+		return nil
+	}
+	var err error
+	o.Servers, err = withTargets(c, o.Servers, len(d.confs) == 0)
+	return err
+}
+
+// instanceName is a kind's, or where it is there already with a number.
+func instanceName(kind doctor.Kind, there []doctor.Instance) string {
+	n := 1
+	for _, i := range there {
+		if i.Kind == kind {
+			n++
+		}
+	}
+	if n == 1 {
+		return string(kind)
+	}
+	return fmt.Sprintf("%s-%d", kind, n)
+}
+
+// withTargets gives the targets of the configuration the settings of their servers.
+// Where there are several of a kind, the first has them. Without all, targets that
+// have no server among those that were named are left out.
+func withTargets(c *config.Config, found []doctor.Instance, all bool) ([]doctor.Instance, error) {
+	var servers []doctor.Instance
+	for n, t := range c.Targets {
+		i := doctor.Instance{Kind: doctor.Kind(t.Server)}
+		at := -1
+		for k := range found {
+			if at < 0 && found[k].Kind == i.Kind {
+				at = k
+			}
+		}
+		switch {
+		case at >= 0:
+			i = found[at]
+			found = append(found[:at:at], found[at+1:]...)
+		case !all:
+			continue
+		}
+		if err := aim(&i, c, n); err != nil {
+			return nil, err
+		}
+		servers = append(servers, i)
+	}
+	return append(servers, found...), nil
+}
+
+// aim says what a target shall be.
+func aim(i *doctor.Instance, c *config.Config, n int) error {
+	t := c.Targets[n]
+	l, err := install.LayoutOf(t.Server, t.Dir, install.Choices{
+		Owner: t.Owner, Group: t.Group, Files: t.Files, DH: t.DH, Public: t.Bundle == "ca+system", Bundle: t.SystemBundle,
+	})
+	if err != nil {
+		return fail(exConfig, c.AtTarget(n, "", err))
+	}
+	i.Name, i.Kept, i.Issuer, i.Hosts, i.Dir = t.Name, true, t.Issuer, t.Hosts, l.Dir
+	i.Files = map[string]string{}
+	for role, f := range l.Files {
+		i.Files[string(role)] = f.Path
+	}
+	i.Probes, i.Reload = t.Probe, t.Reload
+	if i.Conf == "" && t.Probe == nil {
+		i.Probes = l.Probes
+	}
+	if i.Kind == doctor.XMail && i.Conf == "" && t.Dir != "" {
+		i.Conf = t.Dir
+	}
+	return nil
+}

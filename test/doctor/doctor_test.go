@@ -1,0 +1,315 @@
+//go:build linux
+
+// Package doctor_test makes live servers ill in the ways that postmasters know, and
+// looks whether `mailseal doctor` finds it, and whether what it says mends it.
+package doctor_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mailseal/certmgr/ca"
+	"mailseal/internal/mtarig"
+	"mailseal/internal/testpki"
+	"mailseal/test/daemon"
+	"mailseal/test/rig"
+)
+
+// A said is one line of the doctor.
+type said struct {
+	ID, Severity, Subject, Text, Cure string
+	Commands                          []string
+}
+
+// A patient is a server with its files in a folder of its own.
+type patient struct {
+	*testing.T
+	mta  rig.MTA
+	conf string // folder of its settings
+	dir  string // of its keys and certificates
+	toml string // configuration with a CA, "" for none
+}
+
+func (p *patient) file(name string) string { return filepath.Join(p.dir, name) }
+
+func (p *patient) write(name string, content []byte, mode os.FileMode) {
+	p.Helper()
+	if err := os.WriteFile(p.file(name), content, mode); err != nil {
+		p.Fatal(err)
+	}
+	if err := os.Chmod(p.file(name), mode); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// ask asks the doctor.
+func (p *patient) ask() map[string]said {
+	p.Helper()
+	args := []string{"doctor", "-json", "-lang", "en", "-conf", p.conf}
+	if p.toml != "" {
+		args = append(args, "-config", p.toml)
+	}
+	out, stderr, status := daemon.Run(p, nil, args...)
+	var all []said
+	if err := json.Unmarshal([]byte(out), &all); err != nil || stderr != "" {
+		p.Fatalf("%v: %s%s", err, out, stderr)
+	}
+	found := map[string]said{}
+	worst := 0
+	for _, s := range all {
+		if _, ok := found[s.ID]; !ok {
+			found[s.ID] = s
+		}
+		worst = max(worst, map[string]int{"warning": 1, "error": 2}[s.Severity])
+	}
+	if status != worst {
+		p.Errorf("exit status %d, and the worst is %d", status, worst)
+	}
+	return found
+}
+
+// has wants the doctor to say some things, and some not.
+func (p *patient) has(want []string, without ...string) map[string]said {
+	p.Helper()
+	found := p.ask()
+	for _, id := range want {
+		if _, ok := found[id]; !ok {
+			p.Errorf("no %s among %v", id, found)
+		}
+	}
+	for _, id := range without {
+		if s, ok := found[id]; ok {
+			p.Errorf("%s: %s", id, s.Text)
+		}
+	}
+	return found
+}
+
+// mend does what the doctor says of a fault, word by word, and waits until neither
+// that nor some others are said any more.
+func (p *patient) mend(id string, others ...string) {
+	p.Helper()
+	s, ok := p.ask()[id]
+	if !ok || len(s.Commands) == 0 {
+		p.Fatalf("%s: no commands: %+v", id, s)
+	}
+	for _, line := range s.Commands {
+		if out, err := exec.Command("/bin/sh", "-c", line).CombinedOutput(); err != nil {
+			p.Fatalf("%s: %q: %v: %s", id, line, err, out)
+		}
+	}
+	p.until(append(others, id)...)
+}
+
+// until waits until some things are not said any more, nor that nobody answers.
+func (p *patient) until(ids ...string) {
+	p.Helper()
+	var left []string
+	for end := time.Now().Add(daemon.Patience); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		found := p.ask()
+		left = left[:0]
+		for _, id := range append(ids, "live.silent") {
+			if s, ok := found[id]; ok {
+				left = append(left, id+": "+s.Text)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+	}
+	p.Fatalf("still said: %s", strings.Join(left, "\n"))
+}
+
+// rigged is a server whose settings name files in a folder.
+func rigged(t *testing.T, kind rig.Kind, extra ...string) *patient {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "doctor-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := &patient{T: t, dir: dir}
+	p.mta = kind.Prepare(t, mtarig.Config{
+		Hostname: "mx.example.test", Extra: extra,
+		TLS: mtarig.TLS{Certificate: p.file("host.cert"), Key: p.file("host.key"), CA: p.file("cacert.pem")},
+	})
+	p.conf = p.mta.Dir()
+	if kind != rig.Sendmail {
+		p.conf = filepath.Join(p.conf, "etc")
+	}
+	return p
+}
+
+// throwAway makes what FreeBSD's rc.d/sendmail makes at a boot, by its own steps.
+func (p *patient) throwAway() {
+	p.Helper()
+	const script = `set -e
+cd "$1"; tmp=$(mktemp -d); trap 'rm -rf $tmp' EXIT; cd $tmp; mkdir certs crl newcerts; echo 01 >serial; : >index.txt
+cat >openssl.cnf <<-END
+	RANDFILE = $tmp/.rnd
+	[ca]
+	default_ca = CA_default
+	[CA_default]
+	dir = .
+	certs = certs
+	new_certs_dir = newcerts
+	database = index.txt
+	certificate = cacert.pem
+	serial = serial
+	default_days = 365
+	default_crl_days = 30
+	default_md = default
+	preserve = no
+	policy = policy_anything
+	x509_extensions = usr_cert
+	name_opt = ca_default
+	cert_opt = ca_default
+	[policy_anything]
+	countryName = optional
+	stateOrProvinceName = optional
+	localityName = optional
+	organizationName = optional
+	organizationalUnitName = optional
+	commonName = supplied
+	emailAddress = optional
+	[req]
+	default_bits = 2048
+	distinguished_name = req_distinguished_name
+	x509_extensions = v3_ca
+	string_mask = utf8only
+	prompt = no
+	[req_distinguished_name]
+	countryName = XX
+	stateOrProvinceName = Some-state
+	localityName = Some-city
+	0.organizationName = Some-org
+	CN = mx.example.test
+	[usr_cert]
+	basicConstraints = CA:FALSE
+	nsComment = "OpenSSL Generated Certificate"
+	subjectKeyIdentifier = hash
+	authorityKeyIdentifier = keyid,issuer
+	[v3_ca]
+	subjectKeyIdentifier = hash
+	authorityKeyIdentifier = keyid:always,issuer
+	basicConstraints = CA:true
+END
+openssl req -batch -passout pass:x -config openssl.cnf -new -x509 -keyout cakey.pem -out cacert.pem -days 3650 -newkey rsa:2048
+openssl req -batch -nodes -config openssl.cnf -new -x509 -keyout newkey.pem -out newreq.pem -days 365 -newkey rsa:2048
+openssl x509 -x509toreq -in newreq.pem -signkey newkey.pem -out tmp.pem
+openssl ca -notext -config openssl.cnf -out newcert.pem -keyfile cakey.pem -cert cacert.pem -key x -batch -infiles tmp.pem
+install -m 600 newkey.pem "$1/host.key"; install -m 644 newcert.pem "$1/host.cert"; install -m 644 cacert.pem "$1/cacert.pem"`
+	if out, err := exec.Command("/bin/sh", "-c", script, "rc", p.dir).CombinedOutput(); err != nil {
+		p.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// authority is a private CA with a configuration that names it.
+func (p *patient) authority() *testpki.PKI {
+	p.Helper()
+	c := testpki.New(p)
+	p.toml = p.file("mailseal.toml")
+	p.write("mailseal.toml", fmt.Appendf(nil, "authserv_id = \"mx.example.test\"\nlocal_domains = [\"example.test\"]\nstate = %q\n[ca]\ndir = %q\nsocket = %q\n",
+		p.file("state"), c.CA().Dir(), "unix:"+p.file("certmgr.sock")), 0o644)
+	return c
+}
+
+// install has the CA issue a pair.
+func (p *patient) install(c *testpki.PKI) {
+	id := c.Host("mx.example.test", ca.RSA2048)
+	p.write("host.key", testpki.KeyPEM(p, id.Key), 0o600)
+	p.write("host.cert", testpki.CertPEM(append(id.Chain[:0:0], id.Certificate)...), 0o644)
+	p.write("cacert.pem", testpki.CertPEM(c.Root()), 0o644)
+}
+
+// TestSendmail is a sendmail as FreeBSD sets it up, on its way to verify=OK.
+func TestSendmail(t *testing.T) {
+	p := rigged(t, rig.Sendmail)
+	p.throwAway()
+	rig.Start(t, p.mta)
+	found := p.has([]string{"certificate.boot", "certificate.no-san", "certificate.alone", "pair.ok", "ca-file.ok", "sendmail.no-client-certificate", "ca.none"},
+		"certificate.self", "tls.off", "mode.key", "mode.owner", "mode.folder", "live.no-tls", "live.silent", "live.other", "reload.older")
+	if s := found["certificate.boot"]; s.Severity != "warning" || !strings.Contains(s.Text, p.file("host.cert")) {
+		t.Errorf("%+v", s)
+	}
+
+	// A key that a group may read: sendmail goes on without TLS.
+	if err := os.Chmod(p.file("host.key"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p.reload()
+	p.has([]string{"mode.key", "live.no-tls"})
+	p.mend("mode.key", "live.no-tls")
+
+	// The CA's files are in place, and nobody has told sendmail.
+	c := p.authority()
+	p.install(c)
+	p.has([]string{"ca.ok", "certificate.ours", "pair.ok", "ca-file.ok", "live.other", "live.fail", "reload.older", "ca.silent"}, "certificate.boot", "certificate.no-san", "live.ok")
+	p.mend("live.other", "live.fail", "reload.older")
+	p.has([]string{"live.ok"}, "live.fail")
+
+	// A key of another certificate; a folder that a group may write to.
+	p.write("host.key", testpki.KeyPEM(t, c.Host("other.example.test", ca.RSA2048).Key), 0o600)
+	if err := os.Chmod(p.dir, 0o775); err != nil {
+		t.Fatal(err)
+	}
+	p.has([]string{"pair.mismatch", "mode.folder", "reload.older"}, "pair.ok")
+	p.reload()
+	p.has([]string{"pair.mismatch", "live.no-tls"})
+	p.install(c)
+	p.mend("mode.folder", "live.no-tls", "pair.mismatch")
+	p.has([]string{"live.ok"})
+}
+
+// reload waits until sendmail has started itself again.
+func (p *patient) reload() {
+	p.Helper()
+	pid := filepath.Join(p.mta.Dir(), "sendmail.pid")
+	before, err := os.Stat(pid)
+	if err != nil {
+		p.Fatal(err)
+	}
+	if out, err := exec.Command("/bin/sh", "-c", "kill -HUP `head -1 "+pid+"`").CombinedOutput(); err != nil {
+		p.Fatalf("%v: %s", err, out)
+	}
+	for end := time.Now().Add(daemon.Patience); ; time.Sleep(50 * time.Millisecond) {
+		after, err := os.Stat(pid)
+		if err == nil && after.Size() > 0 && after.ModTime().After(before.ModTime()) {
+			break
+		}
+		if time.Now().After(end) {
+			p.Fatal("sendmail does not come back")
+		}
+	}
+	p.until()
+}
+
+// TestPostfix is a Postfix whose TLS is off, with an expired certificate.
+func TestPostfix(t *testing.T) {
+	p := rigged(t, rig.Postfix, "smtpd_tls_security_level = none", "smtpd_tls_certfile = typo")
+	c := p.authority()
+	past := testpki.NewAt(t, time.Now().Add(-500*24*time.Hour))
+	p.install(past)
+	rig.Start(t, p.mta)
+	found := p.has([]string{"ca.ok", "tls.off", "tls.client-off", "certificate.other", "ca-file.other", "certificate.expired", "pair.ok", "postfix.unused", "postfix.silent", "crl.unknown"},
+		"live.no-tls", "live.silent", "settings.unread")
+	if s := found["tls.off"]; s.Severity != "error" || !strings.Contains(s.Text, "smtpd_tls_security_level = none") {
+		t.Errorf("%+v", s)
+	}
+	p.mend("tls.off")
+	p.has([]string{"live.fail", "certificate.expired"}, "tls.off", "live.no-tls")
+	p.install(c)
+	p.mend("live.other", "live.fail")
+	p.has([]string{"live.ok", "certificate.ours", "ca-file.ok"}, "certificate.expired", "certificate.other")
+	p.mend("tls.client-off")
+	p.mend("postfix.no-client-certificate")
+}
