@@ -53,7 +53,7 @@ func (j *judge) authority() {
 			j.compare(path, certs, want)
 		}
 	}
-	if j.write[CA] && len(want)+len(j.public) == 0 && !j.issue {
+	if j.write[CA] && len(want) == 0 && !(f.Public && len(j.public) > 0) && !(j.issue && j.target.Issuer == BySelf) {
 		j.note("%s cannot be written: no CA is known", path)
 		delete(j.write, CA)
 	}

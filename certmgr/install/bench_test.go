@@ -2,7 +2,7 @@ package install
 
 import (
 	"context"
-	"encoding/pem"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -48,6 +48,7 @@ type bench struct {
 	pki     *testpki.PKI
 	dir     string // the server's
 	target  Target
+	from    Source
 	journal *Journal
 	now     time.Time
 }
@@ -65,7 +66,7 @@ func benchOf(t *testing.T, p *testpki.PKI) *bench {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	b := &bench{t: t, pki: p, now: time.Now(), journal: NewJournal(filepath.Join(dir, "state")), dir: filepath.Join(dir, "certs"),
+	b := &bench{t: t, pki: p, from: source{p}, now: time.Now(), journal: NewJournal(filepath.Join(dir, "state")), dir: filepath.Join(dir, "certs"),
 		target: Target{Name: "sendmail", Hosts: hosts, Authority: p.CA().Chain(), CRL: crl}}
 	b.layout("sendmail", Choices{})
 	return b
@@ -84,23 +85,27 @@ func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
 func (b *bench) plan() (Plan, State) {
 	b.t.Helper()
-	s, err := Inspect(b.target)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	_, s := b.planAll()
 	s.Open = nil // /tmp is
+	return b.target.Plan(s, b.now), s
+}
+
+func (b *bench) planAll() (Plan, State) {
+	b.t.Helper()
+	s, err := Inspect(b.target)
+	b.do(err)
 	return b.target.Plan(s, b.now), s
 }
 
 // install does what the plan says and returns what can be taken back.
 func (b *bench) install(p Plan, s State) *Installed {
 	b.t.Helper()
-	c, err := b.target.Obtain(b.t.Context(), p, s, source{b.pki})
+	c, err := b.target.Obtain(b.t.Context(), p, s, b.from)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if block, _ := pem.Decode(c[CRL]); block != nil {
-		b.target.CRL = block.Bytes
+	for _, list := range append(listsOf(c[CRL]), listsOf(c[CA])...) {
+		b.target.CRL = list
 	}
 	done, err := b.journal.Install(b.target, c, s, b.now)
 	if err != nil {
@@ -152,10 +157,16 @@ func (b *bench) read(name string) []byte {
 // host writes another key and certificate, as somebody would by hand.
 func (b *bench) host(id pki.Identity) {
 	b.t.Helper()
+	b.pairIn("host.key", "host.cert", id)
+}
+
+// pairIn is host with other names and more certificates.
+func (b *bench) pairIn(keyName, certName string, id pki.Identity, more ...*x509.Certificate) {
+	b.t.Helper()
 	key, err := ca.EncodeKey(id.Key, nil)
 	b.do(err)
-	b.write("host.key", key, 0o600)
-	b.write("host.cert", ca.EncodeCertificates(id.Certificate), 0o644)
+	b.write(keyName, key, 0o600)
+	b.write(certName, ca.EncodeCertificates(append([]*x509.Certificate{id.Certificate}, more...)...), 0o644)
 }
 
 func (b *bench) link() string {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"strings"
 	"time"
 
 	"mailseal/certmgr/ca"
@@ -29,8 +30,10 @@ var _ Source = SelfSigned{}
 
 // Certificate makes a key and a certificate that is signed with it.
 //
-// It says no key usage: OpenSSL before 3.0 takes a certificate that must not sign
-// others for no issuer, even of itself, and one that may would have to be a CA's.
+// It is a CA's, as that of `openssl req -x509`, for peers are given it as one, and
+// GnuTLS verifies nothing with a certificate that is none. But it can be one for
+// its own names alone (RFC 5280 section 4.2.1.10), so that who trusts it need not
+// trust the host with any other.
 func (s SelfSigned) Certificate(_ context.Context, hosts []string) (pki.Identity, error) {
 	key, err := ca.GenerateKey(s.Key)
 	if err != nil {
@@ -54,14 +57,24 @@ func (s SelfSigned) Certificate(_ context.Context, hosts []string) (pki.Identity
 		Subject:               pkix.Name{CommonName: hosts[0]},
 		NotBefore:             begin,
 		NotAfter:              begin.AddDate(0, 0, days),
-		BasicConstraintsValid: true, // and no CA
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+
+		PermittedDNSDomainsCritical: true,
+	}
+	if s.Key <= ca.RSA4096 {
+		template.KeyUsage |= x509.KeyUsageKeyEncipherment
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
+			template.PermittedIPRanges = append(template.PermittedIPRanges, only(ip))
 		} else {
 			template.DNSNames = append(template.DNSNames, h)
+			template.PermittedDNSDomains = append(template.PermittedDNSDomains, strings.TrimPrefix(h, "*."))
 		}
 	}
 	if len(hosts[0]) > 64 { // RFC 5280 ub-common-name
@@ -73,6 +86,14 @@ func (s SelfSigned) Certificate(_ context.Context, hosts []string) (pki.Identity
 	}
 	c, err := x509.ParseCertificate(der)
 	return pki.Identity{Certificate: c, Key: key}, err
+}
+
+// only is one address as a range.
+func only(ip net.IP) *net.IPNet {
+	if v4 := ip.To4(); v4 != nil {
+		ip = v4
+	}
+	return &net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))}
 }
 
 // CRL is never asked for: who signs but itself revokes nothing.
