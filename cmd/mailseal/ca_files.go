@@ -27,6 +27,7 @@ type handOver struct {
 	p12Pass, imap, pop, smtp, by string
 	login                        string
 	place                        *bundle.Place
+	to                           *installing // into a server's own files too; nil: not
 }
 
 const handOverArgs = "[-out BASE] [-one-file] [-append] [-replace] [-p12] [-p12-passphrase-file FILE] [-mobileconfig] " +
@@ -70,6 +71,8 @@ func (p p12Flag) Set(s string) (err error) {
 // request says that the key is elsewhere.
 func (h *handOver) prepare(env Env, request bool) (err error) {
 	switch {
+	case h.out == "" && h.to != nil && !h.options.Single && !h.options.Replace && h.options.PKCS12 == bundle.NoPKCS12 && !h.mobile:
+		return nil
 	case h.out == "":
 		return failf(exUsage, "no -out; name what the files begin with")
 	case request && (h.options.PKCS12 != bundle.NoPKCS12 || h.mobile):
@@ -191,7 +194,9 @@ func (h *handOver) fits(key crypto.PublicKey) error {
 func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 	var w bundle.Written
 	var err error
-	if h.place != nil {
+	if h.out == "" {
+		w.Files = []string{}
+	} else if h.place != nil {
 		err = h.place.Put(i.Certificate, i.Chain...)
 		w.Files = []string{h.place.File}
 	} else {
@@ -211,14 +216,15 @@ func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 	subject, names, to := i.Subject(), i.Names(), i.Certificate.NotAfter.UTC()
 	if h.json {
 		err = writeJSON(env.Stdout, struct {
-			Serial     string   `json:"serial"`
-			Subject    string   `json:"subject"`
-			Names      []string `json:"names"`
-			NotAfter   string   `json:"not_after"`
-			Files      []string `json:"files"`
-			Passphrase string   `json:"passphrase,omitempty"`
-			Warnings   []string `json:"warnings,omitempty"`
-		}{i.Serial(), subject, append([]string{}, names...), to.Format("2006-01-02T15:04:05Z"), w.Files, w.Passphrase, i.Warnings})
+			Serial     string     `json:"serial"`
+			Subject    string     `json:"subject"`
+			Names      []string   `json:"names"`
+			NotAfter   string     `json:"not_after"`
+			Files      []string   `json:"files"`
+			Passphrase string     `json:"passphrase,omitempty"`
+			Installed  *installed `json:"installed,omitempty"`
+			Warnings   []string   `json:"warnings,omitempty"`
+		}{i.Serial(), subject, append([]string{}, names...), to.Format("2006-01-02T15:04:05Z"), w.Files, w.Passphrase, h.to.told(), i.Warnings})
 	} else {
 		var b bytes.Buffer
 		fmt.Fprintf(&b, "serial      %s\nsubject     %s\n", i.Serial(), plain(subject))
@@ -231,6 +237,9 @@ func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 		}
 		if w.Passphrase != "" {
 			fmt.Fprintf(&b, "passphrase  %s\n", w.Passphrase)
+		}
+		for _, line := range h.to.told().lines() {
+			b.WriteString(line + "\n")
 		}
 		_, err = env.Stdout.Write(b.Bytes())
 	}

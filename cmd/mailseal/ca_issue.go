@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -14,7 +15,7 @@ import (
 func caIssueCommand() command {
 	return command{
 		name: "ca issue",
-		args: "[-config FILE | -dir DIR] -profile PROFILE [-cn NAME] [-subject NAME] [-dns NAME]... [-ip ADDR]... [-email ADDR]... [-days N] " +
+		args: "[-config FILE | -dir DIR] [-install[=TARGET]] -profile PROFILE [-cn NAME] [-subject NAME] [-dns NAME]... [-ip ADDR]... [-email ADDR]... [-days N] " +
 			"[-key KIND] [-csr FILE] [-memo TEXT] [-authority NAME] [-permit-dns NAME]... [-permit-email DOMAIN]... " +
 			"[-passphrase-file FILE] [-yes] " + handOverArgs,
 		short: "issue a certificate",
@@ -22,8 +23,10 @@ func caIssueCommand() command {
 BASE. Profiles: host (a server), user (mail), gateway (the mail of whole domains),
 client (logs in), sub-ca. The country, state, locality and organization are those
 of the CA unless -subject has others. On a terminal it shows what it will issue,
-and asks.`,
-		instead: map[string]string{"install": "nothing takes certificates over yet; write them with -out to where the server looks for them"},
+and asks. With -install the certificate goes into the files of a [[target]] of the
+configuration, the server is told and asked, and where it does not serve it the
+old files come back: what that target is for need not be said then, and -out is
+for copies.`,
 		setup: func(fs *flag.FlagSet) runner {
 			var i caIssue
 			i.withKey(fs)
@@ -41,8 +44,9 @@ and asks.`,
 			fs.Var((*list)(&i.r.PermitDNS), "permit-dns", "a sub-ca is for hosts in this domain only: `NAME`; again for more")
 			fs.Var((*list)(&i.r.PermitEmail), "permit-email", "a sub-ca is for addresses in this `DOMAIN` only; again for more")
 			fs.BoolVar(&i.yes, "yes", false, "do not ask")
+			fs.Var(&i.install, "install", "install it at once into the [[target]] that it is for, or into that of a name: -install=`TARGET`")
 			i.handOver.define(fs)
-			return func(_ context.Context, env Env) error { return i.run(env) }
+			return func(ctx context.Context, env Env) error { return i.run(ctx, env) }
 		},
 	}
 }
@@ -55,9 +59,10 @@ type caIssue struct {
 	cn, subject, csr, authority string
 	ips                         list
 	yes                         bool
+	install                     installFlag
 }
 
-func (i *caIssue) run(env Env) error {
+func (i *caIssue) run(ctx context.Context, env Env) error {
 	if err := i.prepare(env); err != nil {
 		return err
 	}
@@ -69,18 +74,28 @@ func (i *caIssue) run(env Env) error {
 	if err != nil {
 		return caError(err)
 	}
-	if err := preview(env, p, i.yes); err != nil {
+	if err := preview(env, p, i.to, i.yes); err != nil {
+		return err
+	}
+	if err := i.to.prepare(c); err != nil {
 		return err
 	}
 	issued, err := c.Issue(i.r)
 	if err != nil {
 		return caError(err)
 	}
-	return i.write(env, c, issued)
+	failed := i.to.install(ctx, issued)
+	if err := i.write(env, c, issued); err != nil {
+		return errors.Join(err, failed)
+	}
+	return failed
 }
 
 // prepare reads what the flags name.
 func (i *caIssue) prepare(env Env) (err error) {
+	if err := i.prepareInstall(env); err != nil {
+		return err
+	}
 	if err := i.check(); err != nil {
 		return err
 	}
@@ -118,11 +133,14 @@ func (i *caIssue) prepare(env Env) (err error) {
 	return nil
 }
 
-// preview shows what will be issued, and asks.
-func preview(env Env, p ca.Preview, yes bool) error {
+// preview shows what will be issued, and where it goes, and asks.
+func preview(env Env, p ca.Preview, to *installing, yes bool) error {
 	if _, ok := terminal(env.Stdin); ok && !yes {
 		fmt.Fprintf(env.Stderr, "profile  %s\nsubject  %s\nnames    %s\nfrom     %s\nto       %s, %d days\n", p.Profile, plain(p.Subject),
 			plain(strings.Join(p.Names, ", ")), p.From.Format(time.DateOnly), p.To.Format(time.DateOnly), p.Days)
+		if to != nil {
+			fmt.Fprintf(env.Stderr, "target   %s, reloaded by: %s\n", to.target.Name, orDash(plain(to.target.Reload)))
+		}
 	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(env.Stderr, "warning: %s\n", w)

@@ -25,7 +25,7 @@ import (
 func certmgrCommand() command {
 	return command{
 		name:  "certmgr",
-		args:  "[-config FILE] [-once | -plan [-json]]",
+		args:  "[-config FILE] [-once | -plan [-json] | -repair]",
 		short: "the daemon that keeps servers' certificates right, and has the CA's key",
 		long: `Keeps the keys, certificates, CAs and lists of each [[target]] right: makes what
 is missing or near its end, installs it, tells the server, and connects to see it
@@ -37,19 +37,23 @@ configuration again. Whoever could change the configuration could have commands
 run: so it has to be root's, with the folders above it.
 
 -once does what is due and exits, with 0 when all is right, with 75 when not.
--plan prints what that would do, and changes nothing: 0 nothing, 1 something.`,
+-plan prints what that would do, and changes nothing: 0 nothing, 1 something.
+-repair ends an installation that was cut short, and exits; before servers start.`,
 		signals: true,
 		setup: func(fs *flag.FlagSet) runner {
 			name := fs.String("config", defaultConfig(), "configuration `FILE`")
 			once := fs.Bool("once", false, "do what is due, and exit")
 			plan := fs.Bool("plan", false, "print what would be done about the servers' files, and exit")
 			asJSON := fs.Bool("json", false, "print JSON, with -plan")
+			repair := fs.Bool("repair", false, "end what a crash has cut short, and exit")
 			return func(ctx context.Context, env Env) error {
 				signal.Ignore(syscall.SIGPIPE) // who reads our log may go before us
 				m := &certmgrDaemon{service: service{getenv: env.Getenv}, name: *name, env: env, wake: make(chan struct{}, 1)}
 				switch {
-				case *asJSON && !*plan, *once && *plan:
-					return failf(exUsage, "-once and -plan exclude each other, and -json belongs to -plan")
+				case *asJSON && !*plan, *once && *plan, *repair && (*once || *plan):
+					return failf(exUsage, "-once, -plan and -repair exclude each other, and -json belongs to -plan")
+				case *repair:
+					return m.repair()
 				case *plan:
 					return m.plan(ctx, *asJSON)
 				case *once:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/user"
@@ -259,5 +260,44 @@ func TestOurs(t *testing.T) {
 		if err := ours(file); err == nil {
 			t.Error("another's file is taken for ours")
 		}
+	}
+}
+
+// An installation that a crash cut short is ended by -repair, which asks for no
+// CA and reloads nothing.
+func TestCertmgrRepair(t *testing.T) {
+	o := newOffice(t, "touch DIR/reloaded")
+	if err := os.RemoveAll(o.path("CA")); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"state/install", "certs"} {
+		if err := os.MkdirAll(o.path(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	journal := fmt.Sprintf(`{"ready":true,"files":[{"new":%q,"path":%q}]}`, o.path("certs/.mx.key.mailseal"), o.path("certs/mx.key"))
+	for name, text := range map[string]string{"state/install/mx.journal": journal, "certs/.mx.key.mailseal": "new", "certs/mx.key": "old"} {
+		if err := os.WriteFile(o.path(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, errs, status := call("", "certmgr", "-repair", "-config", o.path("mailseal.toml")); out+errs != "" || status != exOK {
+		t.Errorf("status %d, %q, %q", status, out, errs)
+	}
+	if b, err := os.ReadFile(o.path("certs/mx.key")); string(b) != "new" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, err := os.Stat(o.path("reloaded")); err == nil {
+		t.Error("the server was told")
+	}
+	// What nobody can read is told, and nothing is lost.
+	if err := os.WriteFile(o.path("state/install/mx.journal"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, status := call("", "certmgr", "-repair", "-config", o.path("mailseal.toml")); status != exTempFail || !strings.Contains(errs, "look at it, then remove it") {
+		t.Errorf("status %d, %q", status, errs)
+	}
+	if _, errs, status := call("", "certmgr", "-repair", "-once"); status != exUsage {
+		t.Errorf("status %d, %q", status, errs)
 	}
 }
