@@ -84,7 +84,6 @@ func commands() []command {
 		identityExportCommand(),
 		logCommand(),
 		doctorCommand(),
-		doctorCommand(),
 		setupSendmailCommand(),
 		setupPostfixCommand(),
 		setupUndoCommand(),
