@@ -46,6 +46,7 @@ func (r *Reader) dovecot(e logline.Entry, raw []byte) {
 	} {
 		if strings.Contains(text, w.text) {
 			ev := r.event(e, Own, NoVerdict, raw)
+			text, _, _ = strings.Cut(text, ": user=<") // who was there when it was seen
 			ev.Said, ev.Cause = bounded(text), cause.Find(w.id)
 			r.take(ev)
 			return

@@ -22,7 +22,7 @@ func (r *Reader) exim(e logline.Entry, raw []byte) {
 	if len(m) < 28 {
 		return
 	}
-	// "1tFqGa-0003Yb-2x <= ", longer since 4.97.
+	// Message ids: "1tFqGa-0003Yb-2x <= ", longer since 4.97.
 	i := bytes.IndexByte(m[:28], ' ')
 	if i < 16 || i+4 > len(m) {
 		return
@@ -78,9 +78,6 @@ func (r *Reader) eximMail(e logline.Entry, side Side, arrow, text string, raw []
 	ev.Name, ev.Address, ev.Said, ev.Subject = name, address, "CV="+cv, dn
 	ev.Version, ev.Cipher, _ = strings.Cut(session, ":")
 	ev.Deferred = arrow == "=="
-	if v == No && side == In {
-		ev.Cause = cause.Find("no-certificate")
-	}
 	r.take(ev)
 }
 
@@ -115,7 +112,7 @@ func (r *Reader) eximError(e logline.Entry, m string, raw []byte) {
 	}
 	if file, ok := between(m, "(cert/key setup: cert=", " key="); ok {
 		ev := r.event(e, Own, NoVerdict, raw)
-		ev.File, ev.Said, ev.Cause = file, bounded(m[strings.Index(m, "(cert/key"):]), cause.Find("certificate-unreadable")
+		ev.File, ev.Said, ev.Cause = file, bounded(m[strings.Index(m, "(cert/key"):]), cause.Find("pair-unreadable")
 		r.take(ev)
 		return
 	}

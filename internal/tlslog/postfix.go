@@ -21,8 +21,18 @@ func (r *Reader) postfix(e logline.Entry, program, raw []byte) {
 	}
 }
 
-// tlsWords are how Postfix says how far it believes a peer (TLS_README).
-var tlsWords = []string{"Anonymous", "Untrusted", "Trusted", "Verified"}
+// tlsWord is what Postfix says of how far it believes a peer (TLS_README).
+func tlsWord(word string) (v Verdict, ok bool) {
+	switch word {
+	case "Anonymous":
+		return No, true
+	case "Untrusted":
+		return Fail, true
+	case "Trusted", "Verified":
+		return OK, true
+	}
+	return NoVerdict, false
+}
 
 func (r *Reader) smtpd(e logline.Entry, raw []byte) {
 	m := e.Message
@@ -74,20 +84,23 @@ func (r *Reader) smtp(e logline.Entry, raw []byte) {
 // with cipher C (256/256 bits) ...".
 func (r *Reader) connection(e logline.Entry, side Side, m string, raw []byte) {
 	word, rest, _ := strings.Cut(m, " TLS connection ")
-	if !slices.Contains(tlsWords, word) {
-		return
-	}
-	_, rest, _ = strings.Cut(rest, " ") // established or reused
-	rest, ok := strings.CutPrefix(rest, map[Side]string{In: "from ", Out: "to "}[side])
+	v, ok := tlsWord(word)
 	if !ok {
 		return
 	}
-	r.saw[map[Side]int{In: sawPostfixIn, Out: sawPostfixOut}[side]] = true
+	_, rest, _ = strings.Cut(rest, " ") // established or reused
+	direction, saw := "from ", sawPostfixIn
+	if side == Out {
+		direction, saw = "to ", sawPostfixOut
+	}
+	if rest, ok = strings.CutPrefix(rest, direction); !ok {
+		return
+	}
+	r.saw[saw] = true
 	p := r.process(e)
 	r.settle(p)
 	who, rest, _ := strings.Cut(rest, ": ")
 	who, _, _ = strings.Cut(who, " to ") // SNI
-	v := map[string]Verdict{"Anonymous": No, "Untrusted": Fail, "Trusted": OK, "Verified": OK}[word]
 	ev := r.event(e, side, v, raw)
 	ev.Name, ev.Address = peer(who)
 	ev.Said = word

@@ -2,7 +2,9 @@ package tlslog
 
 import (
 	"bytes"
+	"cmp"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"mailseal/internal/logline"
@@ -19,6 +21,7 @@ type Reader struct {
 	seed      maphash.Seed
 	processes map[uint64]*process // those heard of lately
 	before    map[uint64]*process // those heard of before
+	met       uint64              // processes, ever
 	saw       [sawAll]bool
 }
 
@@ -48,6 +51,7 @@ const (
 
 // A process is what is known of one that has said something of TLS.
 type process struct {
+	number  uint64 // in the order in which they were met
 	last    time.Time
 	pending *Event   // has its result, may get its reason
 	reason  string   // came before its result
@@ -55,7 +59,6 @@ type process struct {
 	relays  []string // to whom TLS is on
 	in      bool     // TLS is on with the client
 	refused bool     // a handshake with the client has failed
-	clears  bool     // Postfix: a delivery in clear would have no TLS line
 	daemon  bool     // sendmail has started, and is about to say whether with TLS
 	inited  bool     // it has
 }
@@ -71,8 +74,13 @@ func (r *Reader) Line(e logline.Entry, raw []byte) {
 		r.postfix(e, program, raw)
 	case isSendmail(program):
 		r.sendmail(e, raw)
-	case bytes.HasPrefix(program, []byte("mailseal")), len(program) == 0:
+	case bytes.HasPrefix(program, []byte("mailseal")):
 		r.mailseal(e, raw)
+	case len(program) == 0: // what a program writes to a file of its own
+		r.mailseal(e, raw)
+		if bytes.Contains(message[:min(len(message), 24)], []byte("-login: ")) {
+			r.dovecot(e, raw)
+		}
 	case bytes.HasPrefix(program, []byte("exim")):
 		r.exim(e, raw)
 	case bytes.HasPrefix(program, []byte("dovecot")):
@@ -97,10 +105,23 @@ func isSendmail(program []byte) bool {
 // Flush hands on what waits for another line, as at the end of the log or where
 // no line comes for a while.
 func (r *Reader) Flush() {
-	for _, all := range []map[uint64]*process{r.before, r.processes} {
-		for _, p := range all {
-			r.settle(p)
+	r.settleAll(r.before)
+	r.settleAll(r.processes)
+}
+
+// settleAll hands on what several have pending, in the order of time.
+func (r *Reader) settleAll(all map[uint64]*process) {
+	var waiting []*process
+	for _, p := range all {
+		if p.pending != nil {
+			waiting = append(waiting, p)
 		}
+	}
+	slices.SortFunc(waiting, func(a, b *process) int {
+		return cmp.Or(a.pending.Time.Compare(b.pending.Time), cmp.Compare(a.number, b.number))
+	})
+	for _, p := range waiting {
+		r.settle(p)
 	}
 }
 
@@ -138,7 +159,7 @@ func (r *Reader) known(e logline.Entry) *process {
 	}
 	if e.Time.Sub(p.last) > processLife {
 		r.settle(p)
-		*p = process{}
+		*p = process{number: p.number}
 	}
 	p.last = e.Time
 	return p
@@ -149,7 +170,8 @@ func (r *Reader) process(e logline.Entry) *process {
 	if p := r.known(e); p != nil {
 		return p
 	}
-	p := &process{last: e.Time}
+	r.met++
+	p := &process{number: r.met, last: e.Time}
 	r.add(r.key(e), p)
 	return p
 }
@@ -158,9 +180,7 @@ func (r *Reader) process(e logline.Entry) *process {
 // time that there was none.
 func (r *Reader) add(k uint64, p *process) {
 	if len(r.processes) >= maxProcesses {
-		for _, old := range r.before {
-			r.settle(old)
-		}
+		r.settleAll(r.before)
 		r.before, r.processes = r.processes, make(map[uint64]*process, maxProcesses)
 	}
 	r.processes[k] = p

@@ -272,6 +272,10 @@ func (r *Reader) ruleset(e logline.Entry, m string, raw []byte) {
 // sendmailTo reads a delivery: where the log would have said STARTTLS=client and
 // has not, it was in clear.
 func (r *Reader) sendmailTo(e logline.Entry, m string, raw []byte) {
+	p := r.known(e)
+	if p != nil {
+		r.settle(p)
+	}
 	if !r.saw[sawSendmail] || !strings.Contains(m, ", stat=Sent") {
 		return
 	}
@@ -282,10 +286,8 @@ func (r *Reader) sendmailTo(e logline.Entry, m string, raw []byte) {
 	}
 	ev := Event{}
 	ev.Name, ev.Address = relay(who)
-	p := r.known(e)
 	for _, id := range []string{ev.Name + ev.Address, ev.Name, ev.Address} {
 		if p != nil && slices.Contains(p.relays, id) {
-			r.settle(p)
 			return
 		}
 	}

@@ -33,7 +33,8 @@ var table = []Cause{
 	{"dane", "the peer's certificate does not match its TLSA records",
 		"The peer has renewed its certificate without its TLSA records, or somebody is between. Tell its postmaster; mail waits until it is right."},
 	{"unstated", "verification failed, and the log does not say why",
-		"sendmail says why with O LogLevel=14 (define(`confLOG_LEVEL', `14')), Postfix with smtp_tls_loglevel = 1 and smtpd_tls_loglevel = 1. Most often the peer's certificate is signed by a CA that this host does not have."},
+		"Most often the peer's certificate is signed by a CA that this host does not have, as with smtp_tls_security_level = may and no smtp_tls_CAfile. sendmail says why with confLOG_LEVEL 14; " +
+			"Postfix only of servers that have to be verified (level verify or secure), and posttls-finger -c -L verbose HOST asks for it."},
 	{"all-fail", "every peer FAILs: it is this host's own CA file or CRL",
 		"Look whether cacert.pem is there and holds the right CA, and whether the CRL has ended (openssl crl -noout -nextupdate -in crl.pem). mailseal doctor says which."},
 	{"turned", "it was verified before, and FAILs since",
@@ -92,6 +93,8 @@ var table = []Cause{
 		"One of the two was replaced and the other was not. mailseal certmgr -once installs a pair; by hand: compare openssl x509 -pubkey -noout -in CERT with openssl pkey -pubout -in KEY."},
 	{"key-unreadable", "the key cannot be read, so the server has no TLS", "It is encrypted with a passphrase, or is no key in PEM. MTAs want it without: openssl pkey -in OLD -out NEW, mode 0600."},
 	{"certificate-unreadable", "the certificate file cannot be read, so the server has no TLS", "It wants PEM: the host's certificate first, then the intermediates."},
+	{"pair-unreadable", "key or certificate cannot be read, or do not belong together, so the server has no TLS",
+		"Exim's own user has to be able to read both (Debian: group Debian-exim, mode 0640); both in PEM, and of each other. mailseal certmgr -once installs a pair."},
 	{"ca-unreadable", "the CA file cannot be read, so the server has no TLS", "Put the CA's certificates there in PEM. Postfix: smtpd_tls_CAfile, smtp_tls_CAfile, or leave them out."},
 	{"unavailable", "the server has answered that TLS is not available",
 		"Its own key and certificate are wrong, missing or do not pair: look at what it said at its start, or before that line. mailseal doctor finds it."},

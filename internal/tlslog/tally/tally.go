@@ -224,7 +224,7 @@ func (t *Tally) mend(e *tlslog.Event) {
 
 // overByTLS are the causes for which a server has no TLS at all.
 var overByTLS = map[string]bool{"tls-off": true, "unavailable": true, "mismatch": true, "key-unreadable": true, "certificate-unreadable": true,
-	"ca-unreadable": true, "key-readable": true, "file-denied": true}
+	"ca-unreadable": true, "pair-unreadable": true, "key-readable": true, "file-denied": true, "file-missing": true, "file-writable": true, "file-kind": true}
 
 // Counts are how often each verdict was.
 type Counts [tlslog.Not + 1]int
