@@ -37,7 +37,7 @@ above it could not run.`,
 		setup: func(fs *flag.FlagSet) runner {
 			d := &doctorRun{}
 			fs.StringVar(&d.config, "config", "", "configuration `FILE` (default "+defaultConfig()+", where there is one)")
-			fs.Var(&d.confs, "conf", "look at the instance whose main.cf, sendmail.cf, dovecot.conf or SERVER.TAB is in `DIR` (Exim: its file), and at no other; again for more")
+			fs.Var(&d.confs, "conf", "look at the instance with its settings in `DIR` (of Exim, the file), and at no other; again for more")
 			fs.StringVar(&d.prefix, "prefix", "", "`DIR` before every usual path")
 			fs.StringVar(&d.pidFile, "pidfile", "", "the pid `FILE` of sendmail (default what sendmail.cf says)")
 			fs.BoolVar(&d.offline, "offline", false, "connect to no server")
