@@ -222,7 +222,7 @@ func (h *handOver) write(env Env, c authority, i *ca.Issued) error {
 			NotAfter   string     `json:"not_after"`
 			Files      []string   `json:"files"`
 			Passphrase string     `json:"passphrase,omitempty"`
-			Installed  *installed `json:"installed,omitempty"`
+			Installed  *placement `json:"installed,omitempty"`
 			Warnings   []string   `json:"warnings,omitempty"`
 		}{i.Serial(), subject, append([]string{}, names...), to.Format("2006-01-02T15:04:05Z"), w.Files, w.Passphrase, h.to.told(), i.Warnings})
 	} else {

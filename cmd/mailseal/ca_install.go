@@ -201,8 +201,8 @@ type proven struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// An installed is what was done with a target, for programs.
-type installed struct {
+// A placement is what was done with a target, for programs.
+type placement struct {
 	Target     string   `json:"target"`
 	Files      []string `json:"files"`
 	Kept       string   `json:"kept,omitempty"`
@@ -210,11 +210,11 @@ type installed struct {
 	Proof      []proven `json:"proof"`
 }
 
-func (n *installing) told() *installed {
+func (n *installing) told() *placement {
 	if n == nil {
 		return nil
 	}
-	t := &installed{Target: n.target.Name, Files: []string{}, Kept: n.report.Kept, RolledBack: n.report.RolledBack, Proof: []proven{}}
+	t := &placement{Target: n.target.Name, Files: []string{}, Kept: n.report.Kept, RolledBack: n.report.RolledBack, Proof: []proven{}}
 	if n.report.Installed {
 		for _, role := range n.report.Found.Write {
 			t.Files = append(t.Files, n.target.Files[role].Path)
@@ -231,7 +231,7 @@ func (n *installing) told() *installed {
 }
 
 // lines are the same for people.
-func (t *installed) lines() []string {
+func (t *placement) lines() []string {
 	if t == nil {
 		return nil
 	}
