@@ -118,8 +118,13 @@ type Keeper struct {
 	poke    chan struct{}
 	primes  chan string // whose own parameters have been found
 
-	mu   sync.Mutex
-	seen string // of the CA, when it was last looked at
+	mu     sync.Mutex
+	failed map[string]logged // what was logged last of a server that fails
+}
+
+type logged struct {
+	text string
+	at   time.Time
 }
 
 // New makes a Keeper. It refuses targets that would be in each other's way; it
@@ -151,7 +156,7 @@ func New(c Config) (*Keeper, error) {
 	}
 	k := &Keeper{
 		c: c, log: c.Log.With("id", "certmgr"), journal: install.NewJournal(c.State),
-		poke: make(chan struct{}, 1), primes: make(chan string),
+		poke: make(chan struct{}, 1), primes: make(chan string), failed: make(map[string]logged),
 	}
 	k.notices = notice.NewBook(notice.Config{File: k.path("notices.json"), Send: c.Notify, Log: k.log, Now: c.Now})
 	return k, nil
@@ -206,6 +211,7 @@ type Report struct {
 	cause  string    // of Err, for notices
 	due    time.Time // when something ends
 	left   string    // what is still wrong, to compare
+	told   bool      // the server was told to read its files
 	unless bool      // nothing was done, as nothing has changed since it failed
 }
 

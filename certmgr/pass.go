@@ -183,7 +183,7 @@ func (k *Keeper) installed(t Target, c install.Contents, r Report) {
 // up with them.
 func (k *Keeper) comeUp(ctx context.Context, t Target, done *install.Installed, before install.State, c install.Contents, was []probe.Result, r *Report) {
 	now := k.serving(t)
-	reload := k.reload(ctx, t)
+	reload := k.reload(ctx, t, r)
 	r.Proof = k.prove(ctx, t, now, was)
 	if ctx.Err() != nil { // a proof is owed still
 		r.fail(causeServer, ctx.Err())
@@ -225,13 +225,14 @@ func (k *Keeper) rollBack(ctx context.Context, t Target, done *install.Installed
 	k.log.Error("rolled back", "target", t.Name, "error", r.Err)
 	old := want{leaf: leafOf(before.Files[install.Certificate].Content, before.Files[install.PairFile].Content), cas: k.serving(t).cas}
 	r.Proof = k.ask(ctx, t, old)
+	var reload error
 	if len(t.Probes) == 0 || judge(nil, r.Proof) != good {
-		reload := k.reload(ctx, t)
+		reload = k.reload(ctx, t, r)
 		r.Proof = k.prove(ctx, t, old, nil)
 		r.fail(causeReload, reload)
 	}
 	k.report(t, r.Proof, nil)
-	if ctx.Err() == nil && judge(nil, r.Proof) == good {
+	if ctx.Err() == nil && judge(nil, r.Proof) == good && (reload == nil || len(t.Probes) > 0) {
 		k.settle(t)
 	}
 }
@@ -264,7 +265,7 @@ func (k *Keeper) confirm(ctx context.Context, t Target, s install.State, r *Repo
 	if owed {
 		was = k.ask(ctx, t, w)
 	}
-	reload := k.reload(ctx, t)
+	reload := k.reload(ctx, t, r)
 	r.Proof = k.prove(ctx, t, w, was)
 	if ctx.Err() != nil {
 		r.fail(causeServer, ctx.Err())
@@ -293,10 +294,11 @@ func leafOf(contents ...[]byte) *x509.Certificate {
 }
 
 // reload tells the server to read its files.
-func (k *Keeper) reload(ctx context.Context, t Target) error {
+func (k *Keeper) reload(ctx context.Context, t Target, r *Report) error {
 	if t.Reload == "" {
 		return nil
 	}
+	r.told = true
 	begun := time.Now()
 	err := k.c.Reload(ctx, t)
 	switch {

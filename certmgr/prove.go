@@ -192,6 +192,9 @@ func (k *Keeper) report(t Target, proof []probe.Result, reload error) {
 		if l := p.Leaf(); l != nil {
 			args = append(args, "name", nameOf(l), "serial", fmt.Sprintf("%X", l.SerialNumber), "until", stamp(l.NotAfter))
 		}
+		if !k.news(t, p) {
+			continue
+		}
 		if p.OK() {
 			k.log.Info("probe", args...)
 			continue
@@ -206,6 +209,24 @@ func (k *Keeper) report(t Target, proof []probe.Result, reload error) {
 	if reload != nil {
 		k.log.Warn("served all the same", "target", t.Name)
 	}
+}
+
+// news reports whether a result is worth a line: that of a server that fails, and
+// fails in the same way as before, is once an hour.
+func (k *Keeper) news(t Target, p probe.Result) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key := t.Name + " " + p.URL.String()
+	if p.OK() {
+		delete(k.failed, key)
+		return true
+	}
+	now, text := k.c.Now(), p.Err.Error()
+	if last, ok := k.failed[key]; ok && last.text == text && now.Sub(last.at) < proofAfter && !now.Before(last.at) {
+		return false
+	}
+	k.failed[key] = logged{text, now}
+	return true
 }
 
 func nameOf(c *x509.Certificate) string {

@@ -244,8 +244,10 @@ func (r *round) end(ctx context.Context, report Report) {
 		c.proved = now
 	}
 	c.due, c.left = report.due, report.left
-	if report.Installed {
+	if report.told {
 		c.told = now
+	}
+	if report.Installed && report.Err == nil {
 		c.repairs = append(slices.DeleteFunc(c.repairs, func(at time.Time) bool { return now.Sub(at) > manyWithin }), now)
 		if len(c.repairs) == many+1 {
 			k.log.Warn("changed again and again", "target", c.target.Name, "times", len(c.repairs))
@@ -270,9 +272,6 @@ func (r *round) failed(c *charge, report Report, now time.Time) {
 	k := r.k
 	if c.since.IsZero() || now.Before(c.since) {
 		c.since = now
-	}
-	if !report.Installed {
-		c.told = now // it was told in this pass, if it could be
 	}
 	c.failures++
 	wait := backOff(c.failures)
