@@ -198,9 +198,13 @@ func (p *Postfix) Reload(lines ...string) error {
 }
 
 // ReloadCommand is the command that has the instance read its files again.
-func (p *Postfix) ReloadCommand() string {
+func (p *Postfix) ReloadCommand() string { return p.Command("postfix", "reload") }
+
+// Command is one of Postfix's programs for a shell, as postmap, with the
+// instance's configuration.
+func (p *Postfix) Command(program string, args ...string) string {
 	words := append([]string{"env"}, p.env...)
-	return shellWords(append(words, filepath.Join(p.sbin, "postfix"), "-c", p.path("etc"), "reload")...)
+	return shellWords(append(append(words, filepath.Join(p.sbin, program), "-c", p.path("etc")), args...)...)
 }
 
 // servers lists the processes that take sessions.
