@@ -2,13 +2,17 @@ package install
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/youmark/pkcs8"
 
 	"mailseal/certmgr/ca"
 	"mailseal/internal/pki"
@@ -84,9 +88,11 @@ func TestDropped(t *testing.T) {
 			s.drop("mx.PFX", testpki.PKCS12(s.t, id, ""))
 		}, "mx.PFX"},
 		{"encrypted key", func(s *shop, id pki.Identity, _, leaf, between []byte) {
-			key, err := ca.EncodeKey(id.Key, []byte("secret"))
+			// As openssl does it, with few rounds.
+			key, err := pkcs8.MarshalPrivateKey(id.Key, []byte("secret"), &pkcs8.Opts{Cipher: pkcs8.AES256CBC,
+				KDFOpts: pkcs8.PBKDF2Opts{SaltSize: 16, IterationCount: 2048, HMACHash: crypto.SHA256}})
 			s.do(err)
-			s.drop("mx.key", key)
+			s.drop("mx.key", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: key}))
 			s.drop("mx.pass", []byte("secret\r\n"))
 			s.drop("fullchain.pem", leaf, between)
 		}, "fullchain.pem and mx.key"},
