@@ -135,7 +135,7 @@ func TestSystemCallsCA(t *testing.T) {
 }
 
 // TestRcCA: FreeBSD's scripts of certmgr and the web start, reload and stop
-// them.
+// them; with a wrong configuration certmgr's starts nothing.
 func TestRcCA(t *testing.T) {
 	f := newFreeBSD(t, "dash")
 	b := newBureau(t)
@@ -156,6 +156,14 @@ func TestRcCA(t *testing.T) {
 		f.put("etc/rc.conf", string(conf)+fmt.Sprintf("%[1]s_enable=YES\n%[1]s_config=%[2]s\n%[1]s_flags=%[3]q\n%[1]s_rundir=%[4]s\n",
 			name, b.path("etc/ca.toml"), tt.flags, f.path("run-"+tt.script)))
 		f.script = f.path("rc.d/" + name)
+		if tt.script == "certmgr" {
+			ok(t, os.Rename(b.path("etc/ca.toml"), b.path("etc/kept.toml")))
+			b.put("etc/ca.toml", "[ca]\ndri = 1\n")
+			if _, errs, status := f.service("start"); status == 0 || !strings.Contains(errs, "ca.toml:2:1: ") || !strings.Contains(errs, "ca.toml is wrong, see above; nothing is started") {
+				t.Errorf("a wrong configuration: status %d, %s", status, errs)
+			}
+			ok(t, os.Rename(b.path("etc/kept.toml"), b.path("etc/ca.toml")))
+		}
 		f.wants("start", "Starting "+name+".\n", "", 0)
 		if tt.socket != "" {
 			until(t, name+" listens", func() bool { _, err := os.Stat(tt.socket); return err == nil })

@@ -11,18 +11,28 @@ import (
 	"mailseal/test/rig"
 )
 
-// asUnit is what certmgr's unit comes to for a reload command: of the server's
-// folder ($1) one part ($2) can be written to, and there are the unit's
-// capabilities ($3) alone.
+// asUnit is what certmgr's unit comes to for what it runs: with the capabilities
+// in $1 alone, and in the folder $3 with rights to write in what follows it alone,
+// the command $2 is run.
 const asUnit = `set -e
+caps=$1 line=$2 top=$3
+shift 3
 mount --make-rprivate /
-mount --bind "$1" "$1"
-mount --bind "$2" "$2"
-mount -o remount,bind,ro "$1"
-if touch "$1/test" 2>/dev/null; then exit 99; fi
+mount --bind "$top" "$top"
+for dir; do mount --bind "$dir" "$dir"; done
+mount -o remount,bind,ro "$top"
+if touch "$top/test" 2>/dev/null; then exit 99; fi
 umask 0077
-exec setpriv --no-new-privs --bounding-set="$3" --inh-caps=-all /bin/sh -c "$4"
+exec setpriv --no-new-privs --bounding-set="$caps" --inh-caps=-all /bin/sh -c "$line"
 `
+
+// runAsUnit runs a command so.
+func runAsUnit(t *testing.T, caps []string, line, top string, writable ...string) (string, error) {
+	t.Helper()
+	argv := append([]string{"--mount", "/bin/sh", "-c", asUnit, "as-unit", strings.Join(append([]string{"-all"}, caps...), ","), line, top}, writable...)
+	out, err := exec.Command(tool(t, "unshare"), argv...).CombinedOutput()
+	return string(out), err
+}
 
 // capabilities are those that a unit leaves, as setpriv(1) has them.
 func capabilities(t *testing.T, unit string) []string {
@@ -39,43 +49,39 @@ func capabilities(t *testing.T, unit string) []string {
 	return all
 }
 
+// without are capabilities but for some.
+func without(all []string, names ...string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(c string) bool { return slices.Contains(names, c[1:]) })
+}
+
 // TestReloadAsUnit: with the rights that the unit leaves certmgr, servers are
 // reloaded; with none of those that are there for that, they are not.
 func TestReloadAsUnit(t *testing.T) {
-	unshare := tool(t, "unshare")
 	tool(t, "setpriv")
 	unit := capabilities(t, "mailseal-certmgr.service")
-	reload := func(dir, writable string, caps []string, line string) (string, error) {
-		out, err := exec.Command(unshare, "--mount", "/bin/sh", "-c", asUnit, "as-unit", dir, writable,
-			strings.Join(append([]string{"-all"}, caps...), ","), line).CombinedOutput()
-		return string(out), err
-	}
-	without := func(names ...string) []string {
-		return slices.DeleteFunc(slices.Clone(unit), func(c string) bool { return slices.Contains(names, c[1:]) })
-	}
 	t.Run("postfix", func(t *testing.T) {
 		p := rig.Postfix.Start(t, mtarig.Config{}).(*mtarig.Postfix)
-		if out, err := reload(p.Dir(), p.QueueDir(), unit, p.ReloadCommand()); err != nil {
+		if out, err := runAsUnit(t, unit, p.ReloadCommand(), p.Dir(), p.QueueDir()); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		if _, err := p.WaitLog(`reload -- version`, daemon.Patience); err != nil {
 			t.Error(err)
 		}
 		for _, c := range []string{"setuid", "setgid"} {
-			if out, err := reload(p.Dir(), p.QueueDir(), without(c), p.ReloadCommand()); err == nil {
+			if out, err := runAsUnit(t, without(unit, c), p.ReloadCommand(), p.Dir(), p.QueueDir()); err == nil {
 				t.Errorf("without %s: %s", c, out)
 			}
 		}
 		// Where it cannot lock its file of the process, it takes it for running,
 		// whoever has that number then.
 		ok(t, p.Stop())
-		if out, err := reload(p.Dir(), p.QueueDir(), unit, p.ReloadCommand()); err == nil {
+		if out, err := runAsUnit(t, unit, p.ReloadCommand(), p.Dir(), p.QueueDir()); err == nil {
 			t.Errorf("stopped: %s", out)
 		}
 	})
 	t.Run("sendmail", func(t *testing.T) {
 		s := rig.Sendmail.Start(t, mtarig.Config{}).(*mtarig.Sendmail)
-		if out, err := reload(s.Dir(), s.Dir(), nil, s.ReloadCommand()); err != nil {
+		if out, err := runAsUnit(t, nil, s.ReloadCommand(), s.Dir()); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		if _, err := s.WaitLog(`restarting .* due to signal`, daemon.Patience); err != nil {
