@@ -116,11 +116,10 @@ func (f *Follower) watch() (<-chan struct{}, func()) {
 func (f *Follower) look() error {
 	for {
 		if f.file != nil {
-			if err := f.read(); err != nil {
+			if err := f.more(); err != nil {
 				return err
 			}
 		}
-		// What was written before the rotation has been read, or is read now.
 		now, err := os.Stat(f.Name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -131,17 +130,8 @@ func (f *Follower) look() error {
 		}
 		if f.file != nil {
 			was, err := f.file.Stat()
-			if err != nil {
+			if err != nil || os.SameFile(was, now) {
 				return err
-			}
-			if os.SameFile(was, now) {
-				cut, err := f.cutDown(was.Size())
-				if err != nil || !cut {
-					return err
-				}
-				f.end()
-				f.at, f.head = 0, nil
-				continue
 			}
 			if err := f.read(); err != nil { // written between the last reading and the renaming
 				return err
@@ -154,6 +144,24 @@ func (f *Follower) look() error {
 			return err
 		}
 	}
+}
+
+// more reads on, or from the beginning when the file was cut down: it is shorter
+// than what was read of it, or begins with something else.
+func (f *Follower) more() error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return err
+	}
+	head := make([]byte, len(f.head))
+	if _, err := f.file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if info.Size() < f.at || !bytes.Equal(head, f.head) {
+		f.end()
+		f.at, f.head = 0, nil
+	}
+	return f.read()
 }
 
 // open opens the file. It is false when that is gone again.
@@ -193,19 +201,6 @@ func (f *Follower) learn() error {
 	}
 	f.head = head
 	return nil
-}
-
-// cutDown reports whether the file is shorter than what was read of it, or
-// begins with something else.
-func (f *Follower) cutDown(size int64) (bool, error) {
-	if size < f.at {
-		return true, nil
-	}
-	head := make([]byte, len(f.head))
-	if _, err := f.file.ReadAt(head, 0); err != nil {
-		return errors.Is(err, io.EOF), nil
-	}
-	return !bytes.Equal(head, f.head), nil
 }
 
 // read gives what the file has more.

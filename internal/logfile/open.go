@@ -188,8 +188,8 @@ func Rotated(name string) ([]string, error) {
 	})
 	var names []string
 	for i, o := range all {
-		// The same number twice: not finished compressing, or left over.
-		if i+1 < len(all) && all[i+1].number == o.number && all[i+1].date == o.date {
+		// The same number twice: it is being compressed.
+		if i > 0 && all[i-1].number == o.number && all[i-1].date == o.date {
 			continue
 		}
 		names = append(names, o.name)

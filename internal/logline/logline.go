@@ -234,7 +234,7 @@ func (p *Parser) parseExim(line []byte) (Entry, bool) {
 	}
 	if !bytes.Equal(line[:19], p.exim[:]) {
 		at, err := time.ParseInLocation(time.DateTime, string(line[:19]), p.location())
-		if err != nil {
+		if err != nil || at.Year() < firstYear {
 			return Entry{}, false
 		}
 		p.eximTime = at

@@ -14,6 +14,9 @@ func (p *Parser) location() *time.Location {
 
 const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
+// firstYear is before all logs.
+const firstYear = 1970
+
 // short reads "Nov  2 08:00:15". The year is the last in which it is no later
 // than Latest, a day for clocks that differ left aside.
 func (p *Parser) short(b []byte) (time.Time, bool) {
@@ -65,6 +68,9 @@ func (p *Parser) long(b []byte) (time.Time, bool) {
 		if at, err = time.ParseInLocation("2006-01-02T15:04:05", string(b), p.location()); err != nil {
 			return time.Time{}, false
 		}
+	}
+	if at.Year() < firstYear {
+		return time.Time{}, false
 	}
 	p.isoLen, p.isoTime = copy(p.iso[:], b), at
 	return at, true
