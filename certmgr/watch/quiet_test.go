@@ -26,6 +26,7 @@ type kernel struct {
 	mu      sync.Mutex
 	refuse  error // what Add answers
 	watched []string
+	added   int
 }
 
 func (k *kernel) answer(err error) {
@@ -40,6 +41,7 @@ func (k *kernel) Add(folder string) error {
 	if k.refuse != nil {
 		return fmt.Errorf("add: %w", k.refuse)
 	}
+	k.added++
 	k.watched = append(k.watched, folder)
 	return nil
 }
@@ -147,8 +149,9 @@ func TestStorm(t *testing.T) {
 		w.Set(map[string][]string{"host": {y.path("host.key")}, "other": {y.path("other/host.key")}})
 		c := count(w)
 		for i := range 100 {
-			y.write("host.key", fmt.Sprint(i+2))
-			k.events <- fsnotify.Event{Name: y.path("host.key"), Op: fsnotify.Write}
+			y.write("host.new", fmt.Sprint(i+2)) // a look at the same time sees either, and not half
+			y.rename("host.new", "host.key")
+			k.events <- fsnotify.Event{Name: y.path("host.key"), Op: fsnotify.Create}
 			if i == 50 {
 				y.write("other/host.key", "2")
 				k.events <- fsnotify.Event{Name: y.path("other/host.key"), Op: fsnotify.Write}
@@ -306,11 +309,11 @@ func TestPolls(t *testing.T) {
 			func() { y.remove("certs") },
 		} {
 			change()
-			time.Sleep(time.Minute)
+			time.Sleep(time.Until(c.start.Add(time.Duration(i+1) * time.Minute)))
 			if names, _ := c.signals(); len(names) != i {
 				t.Errorf("change %d is told of before it has lasted: %q", i, names)
 			}
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond)
 			if names, _ := c.signals(); len(names) != i+1 || names[i] != "host" {
 				t.Errorf("change %d: signals %q; want one more of host", i, names)
 			}
@@ -377,6 +380,31 @@ func TestLimits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWatchedAnew: a folder that was removed is asked for again though another has
+// its number by now, and so is one that the notifier has lost.
+func TestWatchedAnew(t *testing.T) {
+	y := newYard(t)
+	y.mkdir("certs")
+	synctest.Test(t, func(t *testing.T) {
+		w, k := told(t, Options{}, nil)
+		defer w.Close()
+		w.Set(map[string][]string{"host": {y.path("certs/host.key")}})
+		for i, happen := range []func(){
+			func() {},
+			func() { k.events <- fsnotify.Event{Name: y.path("certs"), Op: fsnotify.Remove} },
+			func() { k.events <- fsnotify.Event{Name: y.path("certs"), Op: fsnotify.Rename} },
+			func() { y.do(k.Remove(y.path("certs"))) },
+		} {
+			happen()
+			time.Sleep(time.Minute + time.Second)
+			synctest.Wait()
+			if k.added != i+1 || len(k.WatchList()) != 1 {
+				t.Errorf("event %d: asked %d times, for %q; want once each", i, k.added, k.WatchList())
+			}
+		}
+	})
 }
 
 // TestBudget: what is given back may be taken again.

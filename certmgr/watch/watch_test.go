@@ -172,6 +172,29 @@ func TestNoticed(t *testing.T) {
 			}},
 			write("..v2/tls.key", "3"),
 		}},
+		{"kubernetes, and the old version stays", []string{"tls.crt"}, func(y yard) {
+			y.mkdir("..v1")
+			y.mkdir("..v2")
+			y.write("..v1/tls.crt", "1")
+			y.write("..v2/tls.crt", "2")
+			y.link("..v1", "..data")
+			y.link("..data/tls.crt", "tls.crt")
+		}, []step{
+			{"swap", func(y yard) { y.relink("..v2", "..data") }},
+			{"swap back", func(y yard) { y.relink("..v1", "..data") }},
+			write("..v1/tls.crt", "3"),
+		}},
+		{"a folder on the way is a link", []string{"etc/mail/certs/host.key"}, func(y yard) {
+			y.mkdir("srv/1/certs")
+			y.mkdir("srv/2/certs")
+			y.mkdir("etc")
+			y.write("srv/1/certs/host.key", "1")
+			y.link("../srv/1", "etc/mail")
+		}, []step{
+			{"to where there is no file", func(y yard) { y.relink("../srv/2", "etc/mail") }},
+			write("srv/2/certs/host.key", "2"),
+			{"back", func(y yard) { y.relink("../srv/1", "etc/mail") }},
+		}},
 		{"certbot", []string{"live/mx/fullchain.pem"}, func(y yard) {
 			y.mkdir("live/mx")
 			y.mkdir("archive/mx")
