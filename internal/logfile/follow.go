@@ -186,20 +186,14 @@ func (f *Follower) open() (bool, error) {
 	return true, nil
 }
 
-// learn keeps the first bytes of the file.
+// learn keeps the first bytes of a file whose beginning is not read.
 func (f *Follower) learn() error {
-	n := min(f.at, headLength)
-	if int64(len(f.head)) == n {
-		return nil
-	}
-	head := make([]byte, n)
-	if _, err := f.file.ReadAt(head, 0); err != nil {
-		if errors.Is(err, io.EOF) { // cut down this moment
-			return nil
-		}
+	head := make([]byte, min(f.at, headLength))
+	n, err := f.file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	f.head = head
+	f.head = head[:n]
 	return nil
 }
 
@@ -208,11 +202,14 @@ func (f *Follower) read() error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := f.file.ReadAt(buf, f.at)
+		if room := headLength - f.at; room > 0 {
+			f.head = append(f.head, buf[:min(int64(n), room)]...)
+		}
 		f.at += int64(n)
 		f.give(buf[:n])
 		switch {
 		case errors.Is(err, io.EOF):
-			return f.learn()
+			return nil
 		case err != nil:
 			return err
 		}
