@@ -16,7 +16,7 @@ var ErrUnfit = errors.New("not for this target")
 // Install puts a pair that somebody has had issued into a target, as a pass does
 // with one that it has had issued itself: the server is told and asked, and where
 // it does not come up with it the old files come back. Another process may be at
-// Run meanwhile: it finds that all is well, or does the same with the same pair.
+// Run meanwhile: it waits, and finds that all is well.
 func (k *Keeper) Install(ctx context.Context, name string, id pki.Identity) (Report, error) {
 	r := Report{Target: name}
 	i := slices.IndexFunc(k.c.Targets, func(t Target) bool { return t.Name == name })
@@ -30,6 +30,11 @@ func (k *Keeper) Install(ctx context.Context, name string, id pki.Identity) (Rep
 	if err := k.Repair(); err != nil {
 		return r, err
 	}
+	unlock, err := k.lock(ctx, t)
+	if err != nil {
+		return r, err
+	}
+	defer unlock()
 	v := k.look(ctx)
 	defer v.close()
 	if v.err != nil {

@@ -17,6 +17,7 @@
 //	install/, replaced/   of install.Journal
 //	targets/NAME.pem      the last key and certificate that were had for a target
 //	targets/NAME.owed     its files are changed, and the server may not have read them
+//	targets/NAME.lock     held (flock) while somebody works on it
 //	targets/NAME.dh       its own Diffie-Hellman parameters
 //	authority.pem, .crl   the CA as it was last seen
 //	notices.json          who was written to, and when

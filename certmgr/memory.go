@@ -2,6 +2,7 @@ package certmgr
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"mailseal/certmgr/ca"
 	"mailseal/certmgr/install"
@@ -56,6 +58,35 @@ func closed(dir string) error {
 	}
 	return nil
 }
+
+// lock has one process at a time work on a target: what one installs and takes
+// back, another would take for a fault. It ends with the process that has it.
+func (k *Keeper) lock(ctx context.Context, t Target) (unlock func(), err error) {
+	f, err := os.OpenFile(k.path("targets", t.Name+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*(k.c.ReloadTime+k.c.ProofTime)+time.Minute) // all that a pass takes
+	defer cancel()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		select {
+		case <-time.After(lockAgain):
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("another mailseal is at work on target %s: %w", t.Name, ctx.Err())
+		}
+	}
+}
+
+const lockAgain = 100 * time.Millisecond
 
 // keep remembers a pair, before anything is done with it.
 func (k *Keeper) keep(t Target, id pki.Identity) error {

@@ -38,6 +38,11 @@ const (
 // pass puts one target right.
 func (k *Keeper) pass(ctx context.Context, t Target, l look) Report {
 	r := Report{Target: t.Name}
+	unlock, err := k.lock(ctx, t)
+	if err != nil {
+		return r.fail(causeInstall, err)
+	}
+	defer unlock()
 	v := k.look(ctx)
 	defer v.close()
 	k.remember(v)

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -16,17 +17,12 @@ func (i Instance) dovecot(ctx context.Context, s *Server) []string {
 	}
 	// -P: else it hides the name of the key's file.
 	out, err := run(ctx, name, "-c", s.Conf, "-n", "-P")
-	if err != nil {
+	if len(out.Stdout) == 0 && err != nil { // it tells what it can, also where Dovecot would not start
 		s.unread(err)
 		return nil
 	}
-	for line := range strings.Lines(string(out.Stdout)) {
-		name, value, ok := strings.Cut(strings.TrimRight(line, "\n"), " = ")
-		// What is indented is of a protocol or a local name.
-		if ok && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t") {
-			s.Settings[name] = value
-		}
-	}
+	ports := map[string]string{"imap": "143", "imaps": "993", "pop3": "110", "pop3s": "995"}
+	s.Settings = parseDoveconf(string(out.Stdout), ports)
 	if s.Settings["ssl"] == "no" {
 		s.Off = "ssl = no"
 	}
@@ -60,7 +56,39 @@ func (i Instance) dovecot(ctx context.Context, s *Server) []string {
 			delete(s.Settings, name)
 		}
 	}
-	return []string{"imap://127.0.0.1:143", "imaps://127.0.0.1:993", "pop3://127.0.0.1:110", "pop3s://127.0.0.1:995"}
+	var urls []string
+	for _, scheme := range []string{"imap", "imaps", "pop3", "pop3s"} {
+		if ports[scheme] != "0" {
+			urls = append(urls, scheme+"://127.0.0.1:"+ports[scheme])
+		}
+	}
+	return urls
+}
+
+// parseDoveconf takes the settings that are not within braces, and the ports of the
+// listeners that are.
+func parseDoveconf(text string, ports map[string]string) map[string]string {
+	all := map[string]string{}
+	var within []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		name, value, set := strings.Cut(line, " = ")
+		switch {
+		case strings.HasSuffix(line, "{"):
+			within = append(within, strings.TrimSpace(strings.TrimSuffix(line, "{")))
+		case line == "}" && len(within) > 0:
+			within = within[:len(within)-1]
+		case !set:
+		case len(within) == 0:
+			all[name] = value
+		case name == "port":
+			listener, ok := strings.CutPrefix(within[len(within)-1], "inet_listener ")
+			if _, known := ports[listener]; ok && known && portNumber(value) != "" {
+				ports[listener] = value
+			}
+		}
+	}
+	return all
 }
 
 // exim asks exim -bP. Debian calls it exim4.
@@ -71,7 +99,7 @@ func (i Instance) exim(ctx context.Context, s *Server) []string {
 		names = []string{filepath.Join(i.Prefix, "usr/sbin/exim4"), filepath.Join(i.Prefix, "usr/sbin/exim")}
 	}
 	args := []string{"-bP", "primary_hostname", "tls_advertise_hosts", "tls_certificate", "tls_privatekey",
-		"tls_verify_certificates", "tls_crl", "tls_dhparam"}
+		"tls_verify_certificates", "tls_crl", "tls_dhparam", "daemon_smtp_ports", "tls_on_connect_ports"}
 	if strings.Contains(i.Conf, ".conf") || filepath.Base(i.Conf) == "configure" { // a file of its own
 		args = append([]string{"-C", i.Conf}, args...)
 	}
@@ -94,7 +122,29 @@ func (i Instance) exim(ctx context.Context, s *Server) []string {
 	}
 	s.Hostname = s.setting("primary_hostname")
 	s.eximFiles()
-	return []string{"smtp://127.0.0.1:25"}
+	return s.eximPorts()
+}
+
+// eximPorts makes URLs of lists of ports, which have colons between.
+func (s *Server) eximPorts() []string {
+	ports := func(name string) []string {
+		return strings.FieldsFunc(s.setting(name), func(r rune) bool { return strings.ContainsRune(":;<, \t", r) })
+	}
+	all := ports("daemon_smtp_ports")
+	if len(all) == 0 {
+		all = []string{"25"}
+	}
+	var urls []string
+	for _, p := range all {
+		scheme := "smtp"
+		if slices.Contains(ports("tls_on_connect_ports"), p) {
+			scheme = "smtps"
+		}
+		if n := portNumber(p); n != "" {
+			urls = append(urls, scheme+"://127.0.0.1:"+n)
+		}
+	}
+	return urls
 }
 
 // eximFiles looks at files that are named without "$": others are another one at

@@ -1,17 +1,21 @@
 package install
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"mailseal/certmgr/ca"
+	"mailseal/certmgr/command"
 	"mailseal/internal/mtarig"
 	"mailseal/internal/pki"
 	"mailseal/internal/testpki"
@@ -261,5 +265,64 @@ func TestPostfixKnowsPublicCAs(t *testing.T) {
 		if got := said.FindStringSubmatch(mta.Log()[before:])[1]; got != strings.TrimSpace(what) {
 			t.Errorf("%s; want %s\n%s", got, what, mta.Log())
 		}
+	}
+}
+
+// Dovecot takes the file with CA and list, refuses who is revoked in it, and reads
+// it again at a reload.
+func TestDovecotKnowsTheList(t *testing.T) {
+	b := newBench(t)
+	b.layout("dovecot", Choices{})
+	b.right()
+	mta, err := mtarig.NewDovecot(mtarig.Config{Tools: rig.Tools(t), Hostname: hosts[0],
+		TLS:   mtarig.TLS{Certificate: b.path("dovecot.pem"), Key: b.path("dovecot.key"), CA: b.path("ca.pem"), DH: b.path("dh.pem")},
+		Extra: []string{"ssl_verify_client_cert = yes", "auth_ssl_require_client_cert = yes", "verbose_ssl = yes"}})
+	if err != nil {
+		rig.Missing(t, err)
+	}
+	t.Cleanup(func() {
+		if err := mta.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b.do(mta.Start())
+	login := func(id pki.Identity) string {
+		t.Helper()
+		c, err := tls.Dial("tcp", mta.IMAPS(), &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{{Certificate: [][]byte{id.Certificate.Raw}, PrivateKey: id.Key}}})
+		b.do(err)
+		defer c.Close()
+		b.do(c.SetDeadline(time.Now().Add(patience)))
+		_, err = fmt.Fprintf(c, "a LOGIN %s %s\r\n", mtarig.DovecotUser, mtarig.DovecotPassword)
+		b.do(err)
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			if answer, ok := strings.CutPrefix(lines.Text(), "a "); ok {
+				return answer
+			}
+		}
+		return "nothing"
+	}
+	good, bad := b.pki.Client("good@example.jp", ca.P256), b.pki.Client("bad@example.jp", ca.P256)
+	for _, id := range []pki.Identity{good, bad} {
+		if got := login(id); !strings.HasPrefix(got, "OK") {
+			t.Errorf("%s\n%s", got, mta.Log())
+		}
+	}
+	_, err = b.pki.CA().Revoke(ca.Revocation{Serial: fmt.Sprintf("%X", bad.Certificate.SerialNumber)})
+	b.do(err)
+	b.target.CRL, err = source{b.pki}.CRL(t.Context())
+	b.do(err)
+	if p, _ := b.plan(); len(p.Findings) != 1 || p.Findings[0].Fault != Outdated || !slices.Equal(p.Write, []Role{CA}) {
+		t.Errorf("%v %v", p.Findings, p.Write)
+	}
+	b.right()
+	_, err = command.Shell(t.Context(), patience, mta.ReloadCommand())
+	b.do(err)
+	for end := time.Now().Add(patience); strings.HasPrefix(login(bad), "OK"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("revoked, and let in\n%s", mta.Log())
+		}
+	}
+	if got := login(good); !strings.HasPrefix(got, "OK") {
+		t.Errorf("%s\n%s", got, mta.Log())
 	}
 }

@@ -158,6 +158,9 @@ func Write(edits []Edit) error {
 }
 
 func (e Edit) write() error {
+	if err := tidy(e.Path); err != nil {
+		return err
+	}
 	_, now, err := readFile(e.Path)
 	switch {
 	case err == nil && now == string(e.After):
@@ -175,6 +178,19 @@ func (e Edit) write() error {
 		mode = 0o644
 	}
 	return replace(e.Path, e.After, mode)
+}
+
+// tidy removes what a setup that was killed has left beside a file: the journal's
+// lock keeps others out.
+func tidy(path string) error {
+	left, err := durable.Leftovers(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, l := range left {
+		err = errors.Join(err, os.Remove(l))
+	}
+	return err
 }
 
 // replace puts content into a file, which keeps its mode, owner and group where it

@@ -100,6 +100,11 @@ func (c change) sum() string {
 }
 
 func (j *Journal) restore(o Undoing, r Record, c change, u *Undone) error {
+	if !o.Plan {
+		if err := tidy(c.Path); err != nil {
+			return err
+		}
+	}
 	_, content, err := readFile(c.Path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
