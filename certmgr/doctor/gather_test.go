@@ -1,0 +1,277 @@
+package doctor
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailseal/certmgr/dh"
+)
+
+// fixtureTime is when the certificates of testdata are valid.
+var fixtureTime = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// mailRoot is a copy of testdata/MailRoot with the modes that it should have.
+func mailRoot(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "MailRoot")
+	if err := os.CopyFS(dir, os.DirFS("testdata/MailRoot")); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{".": 0o755, "server.key": 0o600, "server.cert": 0o644, "CERTS.PEM": 0o644} {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// before makes the files of a folder older than an instant.
+func before(t *testing.T, at time.Time, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := os.Chtimes(name, at.Add(-day), at.Add(-day)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestXMail: a MailRoot with all in place, and what can be wrong with it.
+func TestXMail(t *testing.T) {
+	edit := func(old, new string) func(string) error {
+		return func(root string) error {
+			name := filepath.Join(root, "SERVER.TAB")
+			content, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(name, []byte(strings.Replace(string(content), old, new, 1)), 0o644)
+		}
+	}
+	for _, tt := range []struct {
+		name          string
+		change        func(root string) error
+		want, without []string
+		worst         Severity
+	}{
+		{"right", nil, []string{"ca.ok", "certificate.ours", "pair.ok", "ca-file.ok", "crl.unknown"}, nil, Note},
+		{"TLS off", edit("\"EnableSMTP-TLS\"\t\"1\"", "\"EnableSMTP-TLS\"\t\"0\""), []string{"tls.off", "pair.ok"}, nil, Error},
+		{"no anchors", func(root string) error {
+			return os.WriteFile(filepath.Join(root, "SERVER.TAB"), []byte("\"SSLWantVerify\"\t\"1\"\r\n"), 0o644)
+		}, []string{"xmail.no-anchors"}, nil, Error},
+		{"no key", func(root string) error { return os.Remove(filepath.Join(root, "server.key")) }, []string{"pair.no-key", "certificate.ours"}, []string{"pair.ok"}, Error},
+		{"truncated", func(root string) error { return os.Truncate(filepath.Join(root, "server.cert"), 100) }, []string{"certificate.broken"}, []string{"pair.ok", "certificate.ours"}, Error},
+		{"no CAs", func(root string) error { return os.Remove(filepath.Join(root, "CERTS.PEM")) }, []string{"ca-file.missing"}, nil, Warning},
+		{"no settings", func(root string) error { return os.Remove(filepath.Join(root, "SERVER.TAB")) }, []string{"settings.unread", "pair.ok"}, nil, Note},
+		{"open key", func(root string) error { return os.Chmod(filepath.Join(root, "server.key"), 0o644) }, []string{"mode.key"}, nil, Error},
+		{"another name", edit("mail.example.jp", "xmail.example.jp"), []string{"certificate.name"}, nil, Warning},
+		{"a pipe", func(root string) error {
+			name := filepath.Join(root, "server.key")
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+			return syscall.Mkfifo(name, 0o600)
+		}, []string{"key.broken"}, []string{"pair.ok"}, Error},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := mailRoot(t)
+			ca := filepath.Join(filepath.Dir(root), "CA")
+			if err := os.MkdirAll(ca, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(root, "CERTS.PEM"), filepath.Join(ca, "cacert.pem")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink("../CA/cacert.pem", filepath.Join(root, "CERTS.PEM")); err != nil {
+				t.Fatal(err)
+			}
+			if tt.change != nil {
+				if err := tt.change(root); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before(t, fixtureTime, root)
+			kind, _ := KindOf(root)
+			f := Gather(t.Context(), Options{Now: fixtureTime, CADir: ca, Servers: []Instance{{Name: "xmail", Kind: XMail, Conf: root}}, Offline: true})
+			all := Diagnose(f)
+			if tt.name != "no settings" && kind != XMail {
+				t.Errorf("a folder of %q", kind)
+			}
+			for _, id := range tt.want {
+				if find(all, id) == nil {
+					t.Errorf("no %s among %v", id, all)
+				}
+			}
+			for _, id := range tt.without {
+				if got := find(all, id); got != nil {
+					t.Errorf("%+v", got)
+				}
+			}
+			if got := Worst(all); got != tt.worst {
+				t.Errorf("the worst is %v, want %v: %v", got, tt.worst, all)
+			}
+		})
+	}
+}
+
+func TestParseCF(t *testing.T) {
+	c := parseCF("# a comment\nDjmx.example.jp\nD{MTAHost}x\nO CACertPath=/etc/mail/certs\nO servercertfile = /a,/b\nO DontBlameSendmail=GroupReadableKeyFile,\n\tTrustStickyBit\n" +
+		"O DaemonPortOptions=Name=MTA\r\nO DaemonPortOptions=Name=MSA, Port=587, Addr=::1, M=Ea\nO DaemonPortOptions=Port=smtps, Addr=192.0.2.1, M=s\nO Broken\nO LogLevel=9\nO LogLevel=14\n")
+	if got := c.hostname(); got != "mx.example.jp" {
+		t.Errorf("host name %q", got)
+	}
+	for name, want := range map[string]string{"cacertpath": "/etc/mail/certs", "servercertfile": "/a,/b", "dontblamesendmail": "GroupReadableKeyFile, TrustStickyBit", "loglevel": "14", "broken": ""} {
+		if got := c.options[name]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if got, want := c.ports(), []string{"smtp://127.0.0.1:25", "smtp://[::1]:587", "smtps://192.0.2.1:465"}; !slices.Equal(got, want) {
+		t.Errorf("ports %q, want %q", got, want)
+	}
+	empty := parseCF("")
+	if got := empty.ports(); !slices.Equal(got, []string{"smtp://127.0.0.1:25"}) {
+		t.Errorf("ports %q", got)
+	}
+	own := parseCF("Dj$w.example.jp\n")
+	if got := own.hostname(); got != "" {
+		t.Errorf("host name %q, which sendmail makes itself", got)
+	}
+	for options, want := range map[string]bool{"Name=MTA": false, "Name=MTA, M=s": false, "Name=MTA, Modify=aS": true} {
+		if got := daemonsWithoutTLS(options); got != want {
+			t.Errorf("%q: %v", options, got)
+		}
+	}
+}
+
+func TestParsePostfix(t *testing.T) {
+	s := Server{Settings: map[string]string{"inet_interfaces": "192.0.2.7, localhost"}}
+	urls := s.postfixPorts("smtp       inet  n       -       y       -       -       smtpd\n10025 inet n - n - - smtpd\n[::1]:smtps inet n - n - - smtpd\n127.0.0.1:2525 inet n - n - - postscreen\nqmqp inet n - n - - qmqpd\npickup unix n - n 60 1 pickup\nshort\n",
+		"[::1]:smtps/inet/smtpd_tls_wrappermode = yes\n")
+	if want := []string{"smtp://192.0.2.7:25", "smtp://192.0.2.7:10025", "smtps://[::1]:465", "smtp://127.0.0.1:2525"}; !slices.Equal(urls, want) {
+		t.Errorf("%q, want %q", urls, want)
+	}
+	if !s.Chroot {
+		t.Error("not chrooted")
+	}
+	tree := postfixTreeOf("/etc/postfix", "myhostname = x\n")
+	if got := tree.command("postfix", "reload"); got != "postfix reload" {
+		t.Error(got)
+	}
+	tree = postfixTreeOf("/srv/mx 1", "command_directory = /opt/sbin\nshlib_directory=/opt/lib\n")
+	if got, want := tree.command("postfix", "reload"), "LD_LIBRARY_PATH=/opt/lib /opt/sbin/postfix -c '/srv/mx 1' reload"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestParseOthers(t *testing.T) {
+	ports := map[string]string{"imap": "143", "imaps": "993"}
+	all := parseDoveconf("# 2.3.19\nssl = required\nssl_cert = </etc/x\nlocal_name x {\n  ssl_cert = </etc/y\n}\nservice imap-login {\n  inet_listener imap {\n    port = 0\n  }\n  inet_listener imaps {\n    port = 1993\n    ssl = yes\n  }\n  process_limit = 7\n}\n}\n", ports)
+	if all["ssl_cert"] != "</etc/x" || all["process_limit"] != "" || ports["imap"] != "0" || ports["imaps"] != "1993" {
+		t.Errorf("%v, %v", all, ports)
+	}
+	s := Server{Settings: map[string]string{"daemon_smtp_ports": "smtp : 465:587", "tls_on_connect_ports": "465"}}
+	if got, want := s.eximPorts(), []string{"smtp://127.0.0.1:25", "smtps://127.0.0.1:465", "smtp://127.0.0.1:587"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	tab := parseTab("# x\n\"A\"\t\"1\"\r\n\"B\"\t\"a b\"\tmore\nno tab\n")
+	if tab["A"] != "1" || len(tab) != 2 {
+		t.Errorf("%q", tab)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for word, want := range map[string]string{"/etc/mail": "/etc/mail", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "$x": "'$x'"} {
+		if got := quote(word); got != want {
+			t.Errorf("%q is %s, want %s", word, got, want)
+		}
+	}
+}
+
+// TestLookAt: whatever a file is, it is told and not waited for.
+func TestLookAt(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		path  string
+		want  want
+		state State
+	}{
+		{filepath.Join(dir, "absent"), certificates, Missing},
+		{filepath.Join(dir, "absent", "below"), certificates, Missing},
+		{filepath.Join(write("file", nil), "below"), certificates, Missing},
+		{dir, certificates, Broken},
+		{filepath.Join(dir, "fifo"), privateKey, Broken},
+		{write("empty", nil), certificates, Broken},
+		{write("empty.key", nil), privateKey, Broken},
+		{write("empty.crl", nil), revocations, Broken},
+		{write("empty.dh", nil), parameters, Broken},
+		{write("large", make([]byte, maxFile+1)), certificates, Broken},
+		{write("dh", dh.FFDHE2048.Parameters().PEM()), parameters, Read},
+		{"testdata/MailRoot/server.cert", certificates, Read},
+		{"testdata/MailRoot/server.key", privateKey, Read},
+		{"testdata/MailRoot/server.key", keyAndCertificates, Broken},
+	} {
+		f := lookAt(tt.path, tt.want)
+		if f.State != tt.state || (f.Err == "") != (tt.state == Read) {
+			t.Errorf("%s: state %d (%s), want %d", tt.path, f.State, f.Err, tt.state)
+		}
+	}
+}
+
+// TestInstalled: what is not installed is not mentioned, and settings that a
+// package has left behind are no server.
+func TestInstalled(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		files []string
+		want  []Kind
+	}{
+		{"nothing", nil, nil},
+		{"Debian with sendmail", []string{"etc/mail/sendmail.cf", "usr/libexec/sendmail/sendmail"}, []Kind{Sendmail}},
+		{"left behind", []string{"etc/mail/sendmail.cf", "etc/postfix/main.cf"}, nil},
+		{"Debian with Postfix and Dovecot", []string{"etc/postfix/main.cf", "usr/sbin/postconf", "etc/dovecot/dovecot.conf", "usr/bin/doveconf", "usr/sbin/sendmail"}, []Kind{Postfix, Dovecot}},
+		{"FreeBSD with Postfix", []string{"etc/mail/sendmail.cf", "usr/libexec/sendmail/sendmail", "etc/mail/mailer.conf:sendmail\t/usr/local/sbin/sendmail", "usr/local/etc/postfix/main.cf", "usr/local/sbin/postconf"}, []Kind{Postfix}},
+		{"FreeBSD with sendmail", []string{"etc/mail/sendmail.cf", "usr/libexec/sendmail/sendmail", "etc/mail/mailer.conf:sendmail\t/usr/libexec/sendmail/sendmail"}, []Kind{Sendmail}},
+		{"Exim", []string{"etc/exim4/x", "usr/sbin/exim4"}, []Kind{Exim}},
+		{"XMail", []string{"var/MailRoot/SERVER.TAB"}, []Kind{XMail}},
+	} {
+		root := t.TempDir()
+		for _, f := range tt.files {
+			name, content, _ := strings.Cut(f, ":")
+			path := filepath.Join(root, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []Kind
+		for _, i := range Installed(root) {
+			got = append(got, i.Kind)
+			if _, ok := KindOf(i.Conf); !ok && i.Kind != Exim {
+				t.Errorf("%s: %s is in no folder %s", tt.name, i.Kind, i.Conf)
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
