@@ -116,7 +116,7 @@ func (f *Follower) watch() (<-chan struct{}, func()) {
 func (f *Follower) look() error {
 	for {
 		if f.file != nil {
-			if err := f.more(); err != nil {
+			if err := f.read(); err != nil {
 				return err
 			}
 		}
@@ -144,24 +144,6 @@ func (f *Follower) look() error {
 			return err
 		}
 	}
-}
-
-// more reads on, or from the beginning when the file was cut down: it is shorter
-// than what was read of it, or begins with something else.
-func (f *Follower) more() error {
-	info, err := f.file.Stat()
-	if err != nil {
-		return err
-	}
-	head := make([]byte, len(f.head))
-	if _, err := f.file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if info.Size() < f.at || !bytes.Equal(head, f.head) {
-		f.end()
-		f.at, f.head = 0, nil
-	}
-	return f.read()
 }
 
 // open opens the file. It is false when that is gone again.
@@ -197,11 +179,33 @@ func (f *Follower) learn() error {
 	return nil
 }
 
-// read gives what the file has more.
+// cutDown reports whether the file is shorter than what was read of it, or
+// begins with something else.
+func (f *Follower) cutDown() (bool, error) {
+	info, err := f.file.Stat()
+	if err != nil || info.Size() < f.at {
+		return true, err
+	}
+	head := make([]byte, len(f.head))
+	if _, err := f.file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return !bytes.Equal(head, f.head), nil
+}
+
+// read gives what the file has more, from the beginning when it was cut down.
 func (f *Follower) read() error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := f.file.ReadAt(buf, f.at)
+		// Looked at after reading, for it may happen at any time.
+		if cut, err := f.cutDown(); err != nil {
+			return err
+		} else if cut {
+			f.end()
+			f.at, f.head = 0, nil
+			continue
+		}
 		if room := headLength - f.at; room > 0 {
 			f.head = append(f.head, buf[:min(int64(n), room)]...)
 		}
