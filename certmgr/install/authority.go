@@ -61,23 +61,26 @@ func (j *judge) authority() {
 
 // compare wants the public CAs of the system, and no others.
 func (j *judge) compare(path string, have, want []*x509.Certificate) {
-	want = append(slices.Clone(want), j.public...)
-	lacks, more := 0, 0
-	known := map[string]bool{}
-	for _, c := range have {
-		known[string(c.Raw)] = true
-	}
-	for _, c := range want {
-		if !known[string(c.Raw)] {
-			lacks++
-		}
-		delete(known, string(c.Raw))
-	}
-	more = len(known)
+	lacks, more := without(j.public, have), without(have, slices.Concat(want, j.public))
 	if lacks+more > 0 {
 		j.find(Outdated, path, "lacks %d certificates of %s, and has %d that are neither there nor ours", lacks, j.target.Bundle, more)
 		j.write[CA] = true
 	}
+}
+
+// without is how many certificates are not among others.
+func without(certs, others []*x509.Certificate) int {
+	known := map[string]bool{}
+	for _, c := range others {
+		known[string(c.Raw)] = true
+	}
+	n := 0
+	for _, c := range certs {
+		if !known[string(c.Raw)] {
+			n++
+		}
+	}
+	return n
 }
 
 // bundle reads the system's public CAs.

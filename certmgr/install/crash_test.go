@@ -16,6 +16,7 @@ import (
 
 	"mailseal/certmgr/ca"
 	"mailseal/internal/pki"
+	"mailseal/internal/testpki"
 	"mailseal/internal/x509key"
 )
 
@@ -94,7 +95,8 @@ func crashBench(t *testing.T) (*bench, job, func()) {
 	throwAway := newBench(t)
 	throwAway.right()
 	b := benchOf(t, throwAway.pki.Stranger()) // with another hash
-	b.dir, b.target.Layout = throwAway.dir, throwAway.target.Layout
+	b.dir = throwAway.dir
+	b.layout("sendmail", Choices{Public: true, Bundle: testpki.Write(t, "bundle.crt", ca.EncodeCertificates(testpki.New(t).Root()))})
 	p, s := b.plan()
 	c, err := b.target.Obtain(t.Context(), p, s, source{b.pki})
 	b.do(err)

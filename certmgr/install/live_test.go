@@ -279,6 +279,7 @@ func TestDovecotKnowsTheList(t *testing.T) {
 		Extra: []string{"ssl_verify_client_cert = yes", "auth_ssl_require_client_cert = yes", "verbose_ssl = yes"}})
 	if err != nil {
 		rig.Missing(t, err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := mta.Close(); err != nil {
