@@ -205,8 +205,8 @@ func (s *setupRun) takeBack(job setup.Job, why error) error {
 
 // undo takes back what the journal has of a target, whole.
 func (s *setupRun) undo(name string) (setup.Undone, error) {
-	sums, err := install.NewJournal(s.conf.Certmgr.State).Sums(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	sums, err := sumsOf(s.conf.Certmgr.State, name)
+	if err != nil {
 		return setup.Undone{}, err
 	}
 	u, err := s.journal.Undo(setup.Undoing{Name: name, Ours: sums})

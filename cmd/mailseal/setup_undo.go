@@ -107,7 +107,7 @@ func (u *setupUndo) one(ctx context.Context, env Env, journal *setup.Journal, na
 	if err != nil {
 		return err
 	}
-	sums, err := install.NewJournal(u.state).Sums(name)
+	sums, err := sumsOf(u.state, name)
 	if err != nil {
 		return err
 	}
@@ -136,6 +136,16 @@ func (u *setupUndo) one(ctx context.Context, env Env, journal *setup.Journal, na
 	}
 	fmt.Fprintf(env.Stdout, "%s: as before; where mailseal certmgr runs, tell it with HUP\n", name)
 	return nil
+}
+
+// sumsOf are the sums of what certmgr has installed last for a target, when what
+// a crash has cut short is ended.
+func sumsOf(state, name string) (map[string]string, error) {
+	j := install.NewJournal(state)
+	if err := j.Repair(); err != nil {
+		return nil, err
+	}
+	return j.Sums(name)
 }
 
 // printUndone tells what is done, or would be.
