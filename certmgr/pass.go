@@ -126,10 +126,11 @@ func (k *Keeper) mend(ctx context.Context, t Target, v view, before install.Stat
 	if err != nil {
 		r.fail(causeInstall, err)
 	}
-	if len(contents) == 0 && !r.Found.MakeDir && !r.Found.Links {
+	files := len(contents) > 0 || r.Found.MakeDir || r.Found.Map
+	if !files && !r.Found.Links {
 		return // nothing is to be done without the CA
 	}
-	read := len(contents) > 0 || r.Found.MakeDir // what the server has read and holds
+	read := files && r.Found.Reload // what the server has read and holds
 	var was []probe.Result
 	if read {
 		was = k.ask(ctx, t, want{})
@@ -147,6 +148,7 @@ func (k *Keeper) mend(ctx context.Context, t Target, v view, before install.Stat
 		return
 	}
 	r.Installed, r.Kept = true, done.Kept
+	r.fail(causeInstall, done.Map)
 	k.installed(t, contents, *r)
 	if read {
 		k.comeUp(ctx, t, done, before, contents, was, r)

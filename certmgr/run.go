@@ -82,20 +82,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) interests() map[string][]string {
 	all := make(map[string][]string)
 	for _, t := range k.c.Targets {
-		var paths []string
-		for _, f := range t.Files {
-			paths = append(paths, f.Path)
-			if f.Public {
-				paths = append(paths, t.Bundle)
-			}
-		}
-		for _, p := range []string{t.Dir, t.From} {
-			if p != "" {
-				paths = append(paths, p)
-			}
-		}
-		slices.Sort(paths)
-		all[t.Name] = slices.Compact(paths)
+		all[t.Name] = t.Interest()
 	}
 	return all
 }

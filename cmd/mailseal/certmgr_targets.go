@@ -52,7 +52,7 @@ func target(c *config.Config, i int) (certmgr.Target, error) {
 	from := c.Targets[i]
 	layout, err := install.LayoutOf(from.Server, from.Dir, install.Choices{
 		Owner: from.Owner, Group: from.Group, Files: from.Files, DH: from.DH,
-		Public: from.Bundle == "ca+system", Bundle: from.SystemBundle,
+		Public: from.Bundle == "ca+system", Bundle: from.SystemBundle, SNI: from.SNI,
 	})
 	if err != nil {
 		return certmgr.Target{}, c.AtTarget(i, layoutKey(err), err)
@@ -86,7 +86,7 @@ func target(c *config.Config, i int) (certmgr.Target, error) {
 // layoutKey is the key that an error of LayoutOf begins with, behind the server.
 func layoutKey(err error) string {
 	_, text, _ := strings.Cut(err.Error(), ": ")
-	for _, key := range []string{"owner", "group", "files", "dh"} {
+	for _, key := range []string{"owner", "group", "files", "dh", "sni"} {
 		if strings.HasPrefix(text, key+":") {
 			return key
 		}

@@ -108,7 +108,7 @@ func TestGood(t *testing.T) {
 		Notify:    Notify{Admin: "Postmaster@example.jp", Server: "[::1]:587"},
 		Targets: []Target{{
 			Name: "postfix", Server: "postfix", Hosts: []string{"mx.example.jp", "xn--wgv71a119e.jp"}, Dir: "/etc/postfix/certs", Reload: "postfix reload",
-			Probe: []string{"smtp://127.0.0.1:25"}, Issuer: "ca", Bundle: "ca+system", SystemBundle: dir + "/public.pem", DH: "off", Key: "p256", Days: 90, SNI: dir + "/sni",
+			Probe: []string{"smtp://127.0.0.1:25"}, Issuer: "ca", Bundle: "ca+system", SystemBundle: dir + "/public.pem", DH: "off", Key: "p256", Days: 90, SNI: "hash:" + dir + "/sni",
 		}, {
 			Name: "xmail", Server: "files", Hosts: []string{"pop.example.jp"}, Dir: dir + "/xmail", Reload: "none",
 			Probe: []string{"pop3://127.0.0.1", "smtps://127.0.0.1:465?name=pop.example.jp"}, Issuer: "files", From: "/srv/incoming", Bundle: "ca",

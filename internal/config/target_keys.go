@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,6 +136,29 @@ func (v value) account(to *string, what string) {
 	default:
 		*to = s
 	}
+}
+
+// targetSNI takes a table as Postfix writes it, with its type or without.
+func targetSNI(v value) {
+	var table string
+	if v.file(&table); table == "" {
+		return
+	}
+	kind, path, typed := strings.Cut(table, ":")
+	if !typed {
+		kind, path = "", table
+	}
+	if path == "" {
+		v.fail(`%q; want a file, as "/etc/postfix/sni" or "hash:/etc/postfix/sni"`, table)
+		return
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(v.d.c.file.dir, path)
+	}
+	if typed {
+		path = kind + ":" + path
+	}
+	v.d.target.SNI = path
 }
 
 // targetFiles takes the table of files by role.

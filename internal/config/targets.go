@@ -55,7 +55,8 @@ type Target struct {
 	Owner, Group string
 	// Files are those of the server "files", by role; relative ones are in Dir.
 	Files map[string]string
-	// SNI is Postfix's table of certificates by name, "" for none.
+	// SNI is Postfix's table of certificates by name, PATH or TYPE:PATH, "" for
+	// none.
 	SNI string
 }
 
@@ -78,7 +79,7 @@ var targetKeys = map[string]spec{
 	"target.owner":         {set: func(v value) { v.account(&v.d.target.Owner, "user") }},
 	"target.group":         {set: func(v value) { v.account(&v.d.target.Group, "group") }},
 	"target.files":         {set: targetFiles},
-	"target.sni":           {set: func(v value) { v.file(&v.d.target.SNI) }},
+	"target.sni":           {set: targetSNI},
 }
 
 const (
@@ -232,7 +233,7 @@ func (c check) name(names map[string]bool) {
 }
 
 // paths are those that start at the file's folder.
-func (t *Target) paths() []*string { return []*string{&t.Dir, &t.From, &t.SystemBundle, &t.SNI} }
+func (t *Target) paths() []*string { return []*string{&t.Dir, &t.From, &t.SystemBundle} }
 
 // AtTarget is At for a key of a target, as "hosts": that of Targets[i].
 func (c *Config) AtTarget(i int, key string, err error, element ...int) error {
