@@ -10,10 +10,12 @@ import (
 // dovecot asks doveconf. 2.3 and 2.4 have other names for the same.
 func (i Instance) dovecot(ctx context.Context, s *Server) []string {
 	s.Conf = filepath.Join(i.Conf, "dovecot.conf")
-	s.Reload = "doveadm reload"
-	name := "doveconf"
+	name, admin := "doveconf", "doveadm"
 	if i.Prefix != "" {
-		name = filepath.Join(i.Prefix, "usr/bin/doveconf")
+		name, admin = filepath.Join(i.Prefix, "usr/bin/doveconf"), quote(filepath.Join(i.Prefix, "usr/bin/doveadm"))
+	}
+	if s.Reload = admin + " reload"; i.Conf != "/etc/dovecot" && i.Conf != "/usr/local/etc/dovecot" {
+		s.Reload = admin + " -c " + quote(s.Conf) + " reload"
 	}
 	// -P: else it hides the name of the key's file.
 	out, err := run(ctx, name, "-c", s.Conf, "-n", "-P")

@@ -30,10 +30,19 @@ type said struct {
 // A patient is a server with its files in a folder of its own.
 type patient struct {
 	*testing.T
-	mta  rig.MTA
-	conf string // folder of its settings
-	dir  string // of its keys and certificates
-	toml string // configuration with a CA, "" for none
+	mta    instance
+	conf   string // folder of its settings
+	prefix string // where its programs are, "" where its settings say
+	dir    string // of its keys and certificates
+	toml   string // configuration with a CA, "" for none
+}
+
+// An instance is a private server.
+type instance interface {
+	Dir() string
+	Start() error
+	Close() error
+	Log() string
 }
 
 func (p *patient) file(name string) string { return filepath.Join(p.dir, name) }
@@ -54,6 +63,9 @@ func (p *patient) ask() map[string]said {
 	args := []string{"doctor", "-json", "-lang", "en", "-conf", p.conf}
 	if p.toml != "" {
 		args = append(args, "-config", p.toml)
+	}
+	if p.prefix != "" {
+		args = append(args, "-prefix", p.prefix)
 	}
 	out, stderr, status := daemon.Run(p, nil, args...)
 	var all []said
@@ -126,8 +138,8 @@ func (p *patient) until(ids ...string) {
 	p.Fatalf("still said: %s", strings.Join(left, "\n"))
 }
 
-// rigged is a server whose settings name files in a folder.
-func rigged(t *testing.T, kind rig.Kind, extra ...string) *patient {
+// bed is a folder for a patient.
+func bed(t *testing.T) *patient {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "doctor-")
 	if err != nil {
@@ -137,16 +149,34 @@ func rigged(t *testing.T, kind rig.Kind, extra ...string) *patient {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := &patient{T: t, dir: dir}
-	p.mta = kind.Prepare(t, mtarig.Config{
-		Hostname: "mx.example.test", Extra: extra,
+	return &patient{T: t, dir: dir}
+}
+
+// settings name files in the folder.
+func (p *patient) settings(extra ...string) mtarig.Config {
+	return mtarig.Config{
+		Tools: rig.Tools(p), Hostname: "mx.example.test", Extra: extra,
 		TLS: mtarig.TLS{Certificate: p.file("host.cert"), Key: p.file("host.key"), CA: p.file("cacert.pem")},
-	})
+	}
+}
+
+// rigged is an MTA with such settings.
+func rigged(t *testing.T, kind rig.Kind, extra ...string) *patient {
+	t.Helper()
+	p := bed(t)
+	p.mta = kind.Prepare(t, p.settings(extra...))
 	p.conf = p.mta.Dir()
 	if kind != rig.Sendmail {
 		p.conf = filepath.Join(p.conf, "etc")
 	}
 	return p
+}
+
+func (p *patient) start() {
+	p.Helper()
+	if err := p.mta.Start(); err != nil {
+		p.Fatal(err)
+	}
 }
 
 // throwAway makes what FreeBSD's rc.d/sendmail makes at a boot, by its own steps.
@@ -235,7 +265,7 @@ func (p *patient) install(c *testpki.PKI) {
 func TestSendmail(t *testing.T) {
 	p := rigged(t, rig.Sendmail)
 	p.throwAway()
-	rig.Start(t, p.mta)
+	p.start()
 	found := p.has([]string{"certificate.boot", "certificate.no-san", "certificate.alone", "pair.ok", "ca-file.ok", "sendmail.no-client-certificate", "ca.none"},
 		"certificate.self", "tls.off", "mode.key", "mode.owner", "mode.folder", "live.no-tls", "live.silent", "live.other", "reload.older")
 	if s := found["certificate.boot"]; s.Severity != "warning" || !strings.Contains(s.Text, p.file("host.cert")) {
@@ -299,7 +329,7 @@ func TestPostfix(t *testing.T) {
 	c := p.authority()
 	past := testpki.NewAt(t, time.Now().Add(-500*24*time.Hour))
 	p.install(past)
-	rig.Start(t, p.mta)
+	p.start()
 	found := p.has([]string{"ca.ok", "tls.off", "tls.client-off", "certificate.other", "ca-file.other", "certificate.expired", "pair.ok", "postfix.unused", "postfix.silent", "crl.unknown"},
 		"live.no-tls", "live.silent", "settings.unread")
 	if s := found["tls.off"]; s.Severity != "error" || !strings.Contains(s.Text, "smtpd_tls_security_level = none") {
