@@ -76,17 +76,8 @@ func TestNoneIsMissed(t *testing.T) {
 					did += fmt.Sprintln(op, p, err)
 				}
 			}
-			after, told := look(), false
-			y.write("marker", fmt.Sprint(i))
-			for name := ""; name != "marker"; {
-				select {
-				case name = <-w.Changed():
-					told = told || name == "host"
-				case <-time.After(patience):
-					r.Fatal("nobody was told of the marker")
-				}
-			}
-			if after != before && !told {
+			after := look()
+			if told := y.settle(w); after != before && !told {
 				r.Fatalf("nobody was told of\n%sfrom\n%sto\n%s", did, before, after)
 			}
 			before = after

@@ -246,17 +246,20 @@ func TestNoticed(t *testing.T) {
 	}
 }
 
-// settle waits until all that a step has done was looked at: what is done to
-// another target after it is looked at after it.
-func (y yard) settle(w *Watcher) {
+// settle waits until all that a step has done was looked at, and reports whether
+// anybody was told of it: what is done to another target after it, and at once, is
+// looked at after it, and once.
+func (y yard) settle(w *Watcher) (told bool) {
 	y.t.Helper()
-	y.write("marker", time.Now().String())
+	y.write("marker.new", time.Now().String())
+	y.rename("marker.new", "marker")
 	for {
 		select {
 		case name := <-w.Changed():
 			if name == "marker" {
-				return
+				return told
 			}
+			told = true
 		case <-time.After(patience):
 			y.t.Fatal("nobody was told of the marker")
 		}
