@@ -89,12 +89,10 @@ func (i *Installed) RollBack() error {
 			return "" // somebody else's, as before
 		})
 	})
-	if err == nil {
-		err = i.journal.remap(i.target)
-	}
 	if err != nil {
 		return fmt.Errorf("roll %s back: %w", i.target.Name, err)
 	}
+	i.Map = i.journal.remap(i.target)
 	return nil
 }
 
@@ -152,7 +150,11 @@ func (j *Journal) keep(t Target, c Contents, s State, ours map[string]string, no
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return "", err
 		}
-		if err := durable.WriteFile(filepath.Join(folder, filepath.Base(path)), old.Content, 0o600); err != nil {
+		name := filepath.Base(path)
+		if exists(filepath.Join(folder, name)) { // of the same name, in another folder
+			name = string(r) + "-" + name
+		}
+		if err := durable.WriteFile(filepath.Join(folder, name), old.Content, 0o600); err != nil {
 			return "", err
 		}
 		kept = folder

@@ -145,9 +145,13 @@ func (t Target) folders() []string {
 	return slices.Compact(dirs)
 }
 
-// Interest are the files and folders of which a change may matter to the target.
+// Interest are the files of which a change may matter to the target, and the
+// folders in which that of any file may.
 func (t Target) Interest() []string {
-	paths := t.folders()
+	var paths []string
+	if t.Dir != "" {
+		paths = append(paths, filepath.Clean(t.Dir))
+	}
 	for _, r := range t.roles() {
 		paths = append(paths, t.Files[r].Path)
 	}

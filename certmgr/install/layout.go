@@ -90,7 +90,7 @@ func LayoutOf(name, dir string, c Choices) (Layout, error) {
 	c.GOOS = cmp.Or(c.GOOS, runtime.GOOS)
 	dir = cmp.Or(dir, s.dir[c.GOOS], s.dir[""])
 	if dir != "" && !filepath.IsAbs(dir) {
-		return Layout{}, fmt.Errorf("%s: folder %q: want it from / on", name, dir)
+		return Layout{}, fmt.Errorf("%s: dir: %q; want it from / on", name, dir)
 	}
 	l, err := s.layout(dir, c)
 	if err != nil {
@@ -104,9 +104,6 @@ func (s server) layout(dir string, c Choices) (Layout, error) {
 	if l.Bundle == "" {
 		l.Bundle = SystemBundle(c.GOOS)
 	}
-	if c.Public && l.Bundle == "" {
-		return l, fmt.Errorf("no file of public CAs is known on %s; say which (system_bundle)", c.GOOS)
-	}
 	if err := l.name(c.Files); err != nil {
 		return l, err
 	}
@@ -116,11 +113,14 @@ func (s server) layout(dir string, c Choices) (Layout, error) {
 	for r, f := range l.Files {
 		if !filepath.IsAbs(f.Path) {
 			if dir == "" {
-				return l, fmt.Errorf("the file %s: want its name from / on, or a folder", f.Path)
+				return l, fmt.Errorf("files: %s: want its name from / on, or a folder (dir)", f.Path)
 			}
 			f.Path = filepath.Join(dir, f.Path)
 		}
 		l.Files[r] = f
+	}
+	if r, other := l.twice(); r != "" {
+		return l, fmt.Errorf("files: %s and %s are both %s; want a file for each, or pair for a key with its certificate", r, other, l.Files[r].Path)
 	}
 	if err := l.own(c); err != nil {
 		return l, err
@@ -140,12 +140,14 @@ func (l *Layout) parameters(choice string, usual bool) error {
 	bits, own := strings.CutPrefix(choice, "generate:")
 	if !own {
 		var err error
-		l.Group, err = dh.ParseGroup(cmp.Or(choice, dh.FFDHE2048.String()))
-		return err
+		if l.Group, err = dh.ParseGroup(cmp.Or(choice, dh.FFDHE2048.String())); err != nil {
+			return fmt.Errorf("dh: %w", err)
+		}
+		return nil
 	}
 	n, err := strconv.Atoi(bits)
 	if err != nil || n < 2048 || n > 8192 || n%8 != 0 {
-		return fmt.Errorf("DH parameters %q: want generate: with 2048 to 8192 bits, a multiple of 8", choice)
+		return fmt.Errorf("dh: %q; want generate: with 2048 to 8192 bits, a multiple of 8", choice)
 	}
 	l.OwnPrime = n
 	for _, g := range dh.Groups() { // the smallest that is as good
@@ -190,6 +192,22 @@ func (l *Layout) name(names map[string]string) error {
 		return fmt.Errorf("files: want key and certificate, or pair for both in one")
 	}
 	return nil
+}
+
+// twice are two roles that have the same file.
+func (l *Layout) twice() (Role, Role) {
+	of := map[string]Role{}
+	for _, r := range roles {
+		f, ok := l.Files[r]
+		if !ok {
+			continue
+		}
+		if other := of[filepath.Clean(f.Path)]; other != "" {
+			return other, r
+		}
+		of[filepath.Clean(f.Path)] = r
+	}
+	return "", ""
 }
 
 // usual is a role's file with the mode that it has with most servers.

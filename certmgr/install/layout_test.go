@@ -107,6 +107,7 @@ func TestLayoutRefuses(t *testing.T) {
 		{"files", "", Choices{Files: map[string]string{"pair": "a"}}, "from / on"},
 		{"files", "/f", Choices{Files: map[string]string{"pair": "a", "key": "b"}}, "one or the other"},
 		{"files", "/f", Choices{Files: map[string]string{"chain": "a"}}, `"chain" is not known`},
+		{"files", "/f", Choices{Files: map[string]string{"key": "a", "certificate": "/f/a"}}, "key and certificate are both /f/a"},
 		{"postfix", "", Choices{SNI: "pcre:/etc/postfix/sni"}, "pcre"},
 		{"postfix", "", Choices{SNI: "sni"}, "from / on"},
 		{"postfix", "", Choices{SNI: "/etc/sni; rm x"}, "without blanks"},

@@ -104,7 +104,10 @@ func (p Plan) Print(w io.Writer) error {
 	if p.Generate > 0 {
 		text += fmt.Sprintf("%s: in the background: find a group of its own with %d bits\n", p.Target, p.Generate)
 	}
-	if p.Done() && !p.Due.IsZero() {
+	switch {
+	case p.Done() && !p.Right():
+		text += fmt.Sprintf("%s: nothing can be done about that here\n", p.Target)
+	case p.Done() && !p.Due.IsZero():
 		text += fmt.Sprintf("%s: nothing to do until %s\n", p.Target, p.Due.UTC().Format(time.RFC3339))
 	}
 	_, err := io.WriteString(w, text)
