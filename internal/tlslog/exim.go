@@ -82,23 +82,18 @@ func (r *Reader) eximMail(e logline.Entry, side Side, arrow, text string, raw []
 }
 
 // eximPeer reads "name (helo) [address]:port ...". What is in brackets is what
-// the client calls itself.
+// the client calls itself, be it an address.
 func eximPeer(s string) (name, address string) {
-	before, rest, ok := strings.Cut(s, "[")
+	name, rest, ok := strings.Cut(s, "[")
+	if i := strings.IndexByte(name, '('); ok && i >= 0 {
+		name = name[:i]
+		_, rest, ok = strings.Cut(s, ") [")
+	}
 	if !ok {
 		return "", ""
 	}
-	if strings.HasSuffix(before, "(") { // the client calls itself an address
-		if _, rest, ok = strings.Cut(rest, " ["); !ok {
-			return "", ""
-		}
-	}
 	address, _, _ = strings.Cut(rest, "]")
-	name, _, _ = strings.Cut(before, " ")
-	if strings.HasPrefix(name, "(") {
-		name = ""
-	}
-	return bounded(name), bounded(address)
+	return bounded(strings.TrimSpace(name)), bounded(address)
 }
 
 // eximError reads "TLS error on connection from NAME (HELO) [ADDR] (gnutls_handshake):
