@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,14 +74,17 @@ func EditTOML(text string, h Head, t *Table) string {
 
 // addKeys adds keys to a table of the file, which is made where it is not there.
 func addKeys(text, table string, keys []setting) string {
+	keys = slices.DeleteFunc(keys, func(k setting) bool { return k.value == "" })
+	if len(keys) == 0 {
+		return text
+	}
+	width := 0
+	for _, k := range keys {
+		width = max(width, len(k.name))
+	}
 	var b strings.Builder
 	for _, k := range keys {
-		if k.value != "" {
-			fmt.Fprintf(&b, "%s = %s\n", k.name, tomlString(k.value))
-		}
-	}
-	if b.Len() == 0 {
-		return text
+		fmt.Fprintf(&b, "%-*s = %s\n", width, k.name, tomlString(k.value))
 	}
 	head := regexp.MustCompile(`(?m)^[ \t]*\[[ \t]*` + table + `[ \t]*\][ \t]*(#.*)?\n`).FindStringIndex(text)
 	if head == nil {

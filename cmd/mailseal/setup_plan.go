@@ -126,9 +126,12 @@ func (s *setupRun) existing() int {
 func (s *setupRun) plan() error {
 	t := s.wanted()
 	head := setup.Head{AuthservID: t.Hosts[0], LocalDomains: []string{domainOf(t.Hosts[0])}}
-	if s.place.Prefix != "" && s.old == nil {
-		usual := config.Default(goos)
-		head.State, head.Socket = s.under(usual.Certmgr.State), "unix:"+s.under(usual.CA.Socket)
+	usual := config.Default(goos)
+	if s.place.Prefix != "" && !s.says("certmgr.state") {
+		head.State = s.under(usual.Certmgr.State)
+	}
+	if s.place.Prefix != "" && !s.says("ca.socket") {
+		head.Socket = "unix:" + s.under(usual.CA.Socket)
 	}
 	table := &t
 	if i := s.existing(); i >= 0 {
@@ -148,7 +151,7 @@ func (s *setupRun) plan() error {
 		}
 	}
 	edit, err := setup.NewEdit(s.config, func(text string) string {
-		if table == nil && head.CADir == "" && head.PassphraseFile == "" {
+		if table == nil && head.CADir+head.PassphraseFile+head.State+head.Socket == "" {
 			return text
 		}
 		return setup.EditTOML(text, head, table)
@@ -173,6 +176,9 @@ func (s *setupRun) plan() error {
 	s.target, s.layout, s.reloads = s.conf.Targets[i], made.Layout, made.Reload
 	return s.readJournal()
 }
+
+// says reports whether the configuration that is there has a key.
+func (s *setupRun) says(key string) bool { return s.old != nil && s.old.IsSet(key) }
 
 // wanted is the target as the flags and the server have it.
 func (s *setupRun) wanted() setup.Table {
