@@ -120,6 +120,7 @@ type Keeper struct {
 	primes  chan string // whose own parameters have been found
 
 	mu     sync.Mutex
+	found  map[string]string // what was wrong with a target when it was logged last
 	failed map[string]logged // what was logged last of a server that fails
 }
 
@@ -157,7 +158,7 @@ func New(c Config) (*Keeper, error) {
 	}
 	k := &Keeper{
 		c: c, log: c.Log.With("id", "certmgr"), journal: install.NewJournal(c.State),
-		poke: make(chan struct{}, 1), primes: make(chan string), failed: make(map[string]logged),
+		poke: make(chan struct{}, 1), primes: make(chan string), failed: make(map[string]logged), found: make(map[string]string),
 	}
 	k.notices = notice.NewBook(notice.Config{File: k.path("notices.json"), Send: c.Notify, Log: k.log, Now: c.Now})
 	return k, nil

@@ -57,6 +57,7 @@ func (k *Keeper) pass(ctx context.Context, t Target, l look) Report {
 		return r
 	}
 	if r.Found.Done() {
+		k.tell(t, install.Plan{})
 		r.due = r.Found.Due
 		r.fail(causeInstall, byOthers(r.Found))
 		if l.proof || k.owes(t) {
@@ -101,8 +102,15 @@ func (k *Keeper) remains(t Target, r *Report) {
 	r.left, r.due = wrong(p), p.Due
 }
 
-// tell logs what is wrong.
+// tell logs what is wrong, unless it is what was wrong the last time.
 func (k *Keeper) tell(t Target, p install.Plan) {
+	k.mu.Lock()
+	same := k.found[t.Name] == wrong(p)
+	k.found[t.Name] = wrong(p)
+	k.mu.Unlock()
+	if same {
+		return
+	}
 	for _, f := range p.Findings {
 		k.log.Info("found", "target", t.Name, "fault", string(f.Fault), "file", f.Path, "what", f.Text)
 	}

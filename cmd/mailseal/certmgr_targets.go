@@ -123,8 +123,11 @@ func connector(c *config.Config, env Env) func(context.Context) (certmgr.Authori
 		if err == nil {
 			return client, nil
 		}
-		if c.CA.Dir == "" || !errors.Is(err, control.ErrNotRunning) {
+		switch {
+		case !errors.Is(err, control.ErrNotRunning):
 			return nil, err
+		case c.CA.Dir == "":
+			return nil, fmt.Errorf("%w; set ca.dir to a CA on this host, or have certmgr run where there is one", err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
