@@ -191,14 +191,17 @@ func (s *setupRun) takeBack(job setup.Job, why error) error {
 	} else {
 		u, err = s.undo(job.Name)
 	}
-	if err == nil && !u.Nothing() {
-		err = reload(ctx, s.reloads, job.Address)
-	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%w; and taking it back has failed: %w; try mailseal setup undo", why, err)
-	case len(u.Left) > 0:
+	}
+	if len(u.Left) > 0 {
 		return fmt.Errorf("%w; all was put back but for %s, which somebody else has changed meanwhile", why, strings.Join(u.Left, ", "))
+	}
+	if u.Nothing() {
+		return fmt.Errorf("%w; all is as it was before", why)
+	}
+	if err := reload(ctx, s.reloads, job.Address); err != nil {
+		return fmt.Errorf("%w; all is as it was before, and the server may not know it: have it read its files", why)
 	}
 	return fmt.Errorf("%w; all is as it was before", why)
 }

@@ -3,9 +3,12 @@
 package setup_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,8 +100,8 @@ func TestPairs(t *testing.T) {
 		{"Postfix to sendmail", rig.Postfix, rig.Sendmail, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.slow && os.Getenv("MAILSEAL_SLOW") == "" {
-				t.Skip("slow: make check runs it")
+			if c.slow {
+				slow(t)
 			}
 			p := newPair(t, c.krb5, c.dhcp)
 			before := []map[string]string{p.krb5.files(t), p.dhcp.files(t)}
@@ -125,5 +128,71 @@ func (p *pair) undo(t *testing.T) {
 		if status != 0 {
 			t.Fatalf("undo on %s: status %d\n%s%s", m.name, status, stdout, stderr)
 		}
+	}
+}
+
+// TestVerified: what somebody has set more strictly than setup does stays, and
+// works; undo leaves the file that he has edited, until it is forced.
+func TestVerified(t *testing.T) {
+	slow(t)
+	p := newPair(t, rig.Postfix, rig.Postfix)
+	before := p.krb5.files(t)
+	p.setup(t, "-ask-client-certs")
+	main := filepath.Join(p.krb5.conf(), "main.cf")
+	f, err := os.OpenFile(main, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("smtp_tls_security_level = verify\nsmtp_tls_verify_cert_match = " + dhcpName + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	pid, err := os.ReadFile(filepath.Join(p.krb5.Dir(), "queue/pid/master.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(n, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.expect(t, "with the level verify", " Verified TLS connection established to ", known[rig.Postfix])
+	if out := p.krb5.setup(t, 0, "-prefix", p.krb5.root, "-conf", p.krb5.conf()); !strings.Contains(out, "nothing to do") {
+		t.Errorf("setup would lower the level:\n%s", out)
+	}
+	stdout, stderr, status := daemon.Run(t, nil, "setup", "undo", "-prefix", p.krb5.root, "-yes")
+	if status != 65 || !strings.Contains(stderr, "left "+main+", which somebody else has changed since") {
+		t.Errorf("undo: status %d, want 65\n%s%s", status, stdout, stderr)
+	}
+	run(t, "setup", "undo", "-prefix", p.krb5.root, "-yes", "-force", "-state", filepath.Join(p.krb5.root, "var/lib/mailseal-certmgr"))
+	after := p.krb5.files(t)
+	if copied := after[main+".mailseal-undo"]; !strings.Contains(copied, "= verify\n") {
+		t.Errorf("no copy of what was forced away: %q", copied)
+	}
+	delete(after, main+".mailseal-undo")
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("after undo -force (-before, +after):\n%s", diff)
+	}
+}
+
+// TestTakenBack: where the server does not serve what it was given, all is as before.
+func TestTakenBack(t *testing.T) {
+	slow(t)
+	m := boot(t, rig.Sendmail, krb5Name, rig.NewSink(t, mtarig.SinkConfig{}).Addr())
+	before := m.files(t)
+	args := []string{"-prefix", m.root, "-conf", m.conf(), "-dir", m.certs(), "-yes"}
+	for reload, want := range map[string]string{"exit 3": "status 3", ":": "certificate"} {
+		out := m.setup(t, 69, append(args, "-reload", reload)...)
+		if !strings.Contains(out, want) || !strings.Contains(out, "; all is as it was before") {
+			t.Errorf("reload %q: want %q:\n%s", reload, want, lastLines(out, 3))
+		}
+		if diff := cmp.Diff(before, m.files(t)); diff != "" {
+			t.Errorf("reload %q: (-before, +after):\n%s", reload, diff)
+		}
+	}
+	if out := m.setup(t, 0, args...); !strings.Contains(out, " verify=OK ") {
+		t.Errorf("with its own reload:\n%s", out)
 	}
 }
