@@ -116,10 +116,13 @@ func why(p *tally.Peer) string {
 		return ""
 	}
 	text := p.Cause
+	if p.Verdict.Good() {
+		text = "was " + text
+	}
 	if p.Reason != "" {
 		text += ": " + column(p.Reason)
 	}
-	if p.Issuer != "" && p.Verdict.Bad() && !strings.Contains(p.Reason, p.Issuer) {
+	if p.Issuer != "" && !strings.Contains(p.Reason, p.Issuer) {
 		text += " (issuer " + column(p.Issuer) + ")"
 	}
 	return text

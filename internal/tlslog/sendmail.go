@@ -132,7 +132,6 @@ func (r *Reader) certSubject(e logline.Entry, rest string, raw []byte) {
 	if msg, _ := between(rest, ", verifymsg=", "\n"); ev.Verdict.Bad() && msg != "ok" {
 		ev.set(plus(msg))
 	}
-	r.settle(p)
 }
 
 // certVerify reads "STARTTLS: TLS cert verify: depth=D S, state=N, reason=W"
@@ -273,19 +272,19 @@ func (r *Reader) ruleset(e logline.Entry, m string, raw []byte) {
 // has not, it was in clear.
 func (r *Reader) sendmailTo(e logline.Entry, m string, raw []byte) {
 	p := r.known(e)
-	if p != nil {
-		r.settle(p)
-	}
-	if !r.saw[sawSendmail] || !strings.Contains(m, ", stat=Sent") {
-		return
-	}
 	_, m, _ = strings.Cut(m, "smtp, pri=") // behind what senders can write
 	who, ok := between(m, ", relay=", ", dsn=")
-	if !ok || strings.HasPrefix(who, "localhost") {
-		return
-	}
 	ev := Event{}
 	ev.Name, ev.Address = relay(who)
+	if p != nil {
+		if to := p.pending; to != nil && to.Side == Out && to.Address == "" && to.Name == ev.Name {
+			to.Address = ev.Address // which only this line has
+		}
+		r.settle(p)
+	}
+	if !ok || !r.saw[sawSendmail] || !strings.Contains(m, ", stat=Sent") || strings.HasPrefix(who, "localhost") {
+		return
+	}
 	for _, id := range []string{ev.Name + ev.Address, ev.Name, ev.Address} {
 		if p != nil && slices.Contains(p.relays, id) {
 			return

@@ -106,19 +106,13 @@ const several = 3
 // explain finds the cause of what is bad: what the log says most often, or else
 // what is likely.
 func (p *Peer) explain(everybody bool) {
-	if p.Counts.Bad() == 0 {
-		switch {
-		case p.Counts[tlslog.None] > 0 && p.Side != tlslog.Mail:
-			p.Cause = "clear"
-		case p.Counts[tlslog.Clear] > 0:
-			p.Cause = "clear"
-		}
+	if len(p.causes) == 0 {
 		return
 	}
 	// A certificate that does not verify says more than a handshake that fails.
 	var best seen
 	for id, n := range p.causes {
-		if c := cmp.Or(cmp.Compare(n.fails, best.fails), cmp.Compare(n.all, best.all), cmp.Compare(p.Cause, id)); c > 0 {
+		if c := cmp.Or(cmp.Compare(n.fails, best.fails), cmp.Compare(n.bad, best.bad), cmp.Compare(n.all, best.all), cmp.Compare(p.Cause, id)); c > 0 {
 			p.Cause, best = id, n
 		}
 	}
@@ -160,11 +154,7 @@ func (r *Report) causes() {
 		add(f.Cause, f.Count, 0)
 	}
 	for _, p := range r.Peers {
-		if p.Others > 0 {
-			continue
-		}
-		if p.Counts.Bad() == 0 {
-			add(p.Cause, p.Counts[tlslog.None]+p.Counts[tlslog.Clear], 1)
+		if p.Others > 0 || p.Cause == "" {
 			continue
 		}
 		unknown := p.causes[""].all

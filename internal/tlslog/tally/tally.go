@@ -77,7 +77,7 @@ type Peer struct {
 
 // seen is how often a cause was met, and what was said the last time.
 type seen struct {
-	fails, all              int // of certificates, and of handshakes too
+	fails, bad, all         int // of certificates; of handshakes too; in clear too
 	reason, subject, issuer string
 }
 
@@ -150,7 +150,7 @@ func (p *Peer) add(e *tlslog.Event) {
 	if e.Version != "" && len(p.Versions) < maxVersions && !slices.Contains(p.Versions, e.Version) {
 		p.Versions = append(p.Versions, e.Version)
 	}
-	if e.Verdict.Bad() {
+	if e.Verdict.Bad() || e.Verdict == tlslog.None || e.Verdict == tlslog.Clear {
 		if p.causes == nil {
 			p.causes = map[string]seen{}
 		}
@@ -160,6 +160,9 @@ func (p *Peer) add(e *tlslog.Event) {
 		}
 		s := p.causes[id]
 		s.all++
+		if e.Verdict.Bad() {
+			s.bad++
+		}
 		if e.Verdict == tlslog.Fail || e.Verdict == tlslog.DANEFail {
 			s.fails++
 		}
