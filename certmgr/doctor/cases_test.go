@@ -57,16 +57,19 @@ func broken(f *File) { *f = File{Path: f.Path, State: Broken, Err: "no PEM", Mod
 
 var testCases = []testCase{
 	{id: "ca.ok", severity: OK, change: func(*world, *Facts, *Server) {}},
-	{id: "ca.none", severity: Warning, command: "mailseal ca init", without: "ca.ok", change: func(_ *world, f *Facts, _ *Server) { f.CA = Authority{} }},
+	{id: "ca.none", severity: Note, command: "mailseal ca init", without: "ca.ok", change: func(_ *world, f *Facts, _ *Server) { f.CA = Authority{} }},
+	{id: "ca.none", severity: Warning, change: func(_ *world, f *Facts, s *Server) { f.CA, s.CAs = Authority{}, nil }},
 	{id: "ca.none", severity: Error, change: func(_ *world, f *Facts, s *Server) { f.CA, s.Kept, s.Issuer = Authority{}, true, "ca" }},
-	{id: "ca.none", severity: Note, change: func(w *world, f *Facts, _ *Server) { f.CA, f.System = Authority{}, w.pool() }},
+	{id: "ca.none", severity: Note, change: func(w *world, f *Facts, s *Server) { f.CA, f.System, s.CAs = Authority{}, w.pool(), nil }},
+	{id: "ca.none", severity: Note, change: func(w *world, f *Facts, s *Server) { f.CA, f.Servers = Authority{}, nil }},
 	{id: "ca.denied", severity: Note, without: "ca.none", change: func(_ *world, f *Facts, _ *Server) { f.CA.Chain, f.CA.File.State = nil, Denied }},
 	{id: "ca.broken", severity: Error, without: "ca.none", change: func(_ *world, f *Facts, _ *Server) { f.CA.Chain = nil; broken(&f.CA.File) }},
 	{id: "ca.expired", severity: Error, change: func(_ *world, f *Facts, _ *Server) { f.Now = f.CA.Chain[0].NotAfter }},
 	{id: "ca.ending", severity: Warning, command: "ca renew", change: func(_ *world, f *Facts, _ *Server) { f.Now = f.CA.Chain[0].NotAfter.Add(-300 * day) }},
 	{id: "ca.future", severity: Error, change: func(_ *world, f *Facts, _ *Server) { f.Now = f.CA.Chain[0].NotBefore.Add(-time.Second) }},
 	{id: "ca.key-open", severity: Error, command: "chmod 600 /etc/mail/CA/private/cakey.pem", change: func(_ *world, f *Facts, _ *Server) { f.CA.Key.Mode = 0o640 }},
-	{id: "ca.silent", severity: Warning, change: func(_ *world, f *Facts, _ *Server) { f.CA.Silent = "connection refused" }},
+	{id: "ca.silent", severity: Note, change: func(_ *world, f *Facts, _ *Server) { f.CA.Silent = "connection refused" }},
+	{id: "ca.silent", severity: Warning, change: func(_ *world, f *Facts, s *Server) { f.CA.Silent, s.Kept = "connection refused", true }},
 	{id: "ca.crl-none", severity: Note, change: func(_ *world, f *Facts, _ *Server) { gone(&f.CA.CRL) }},
 	{id: "ca.crl-ended", severity: Error, without: "ca.crl-ending", change: func(w *world, f *Facts, _ *Server) {
 		f.CA.CRL.CRLs = []*x509.RevocationList{w.list(noon.Add(-30*day), noon)}
@@ -128,7 +131,7 @@ var testCases = []testCase{
 		between(true)(w, f, s)
 		f.CA.Chain = []*x509.Certificate{s.Pairs[0].Cert.Certificates[1], w.root}
 	}},
-	{id: "certificate.boot", severity: Warning, without: "certificate.self", change: func(w *world, _ *Facts, s *Server) {
+	{id: "certificate.boot", severity: Warning, without: "certificate.no-san", change: func(w *world, _ *Facts, s *Server) {
 		dn := func(c *x509.Certificate) {
 			c.Subject = pkix.Name{Country: []string{"XX"}, Organization: []string{"Some-org"}, CommonName: "mx.example.jp"}
 			c.DNSNames = nil
@@ -214,7 +217,7 @@ var testCases = []testCase{
 	{id: "sendmail.relative", severity: Error, change: set("crlfile", "certs/crl.pem")},
 	{id: "sendmail.not-asked", severity: Note, change: set("tlssrvoptions", "V")},
 	{id: "sendmail.no-client-certificate", severity: Warning, change: set("clientcertfile", "")},
-	{id: "sendmail.mc-newer", severity: Warning, command: "make -C /etc", change: func(_ *world, _ *Facts, s *Server) { s.MC = "/etc/mail/sendmail.mc" }},
+	{id: "sendmail.mc-newer", severity: Warning, command: "make -C /etc/mail", change: func(_ *world, _ *Facts, s *Server) { s.MC, s.Conf = "/etc/mail/sendmail.mc", "/etc/mail/sendmail.cf" }},
 	{id: "sendmail.silent", severity: Note, change: set("loglevel", "8")},
 	{id: "dovecot.old-version", kind: Dovecot, severity: Warning, change: set("ssl_min_protocol", "TLSv1")},
 	{id: "dovecot.plaintext", kind: Dovecot, severity: Warning, change: set("disable_plaintext_auth", "no")},

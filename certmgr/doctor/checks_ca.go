@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -26,22 +27,21 @@ func caOK(f *Facts) []hit {
 		"days", days(life), "years", strconv.Itoa(int(life/(365*day))))
 }
 
-// caNone is nothing to worry about where every certificate is a public CA's.
+// caNone is nothing to worry about where the certificates are a public CA's, or
+// those of a private one on another host.
 func caNone(f *Facts) []hit {
 	if f.CA.there() || f.CA.Dir != "" && f.CA.File.State != Missing {
 		return nil
 	}
-	h := hit{severity: Warning}
-	public := true // of no server too
+	h := hit{severity: Note}
 	for i := range f.Servers {
 		s := &f.Servers[i]
+		if !f.served(s) {
+			h.severity = max(h.severity, Warning)
+		}
 		if s.Kept && s.Issuer == "ca" {
 			h.severity = Error
 		}
-		public = public && len(certificatePublic(f, s)) > 0
-	}
-	if public && h.severity != Error {
-		h.severity = Note
 	}
 	dir := f.CA.Dir
 	if dir == "" {
@@ -49,6 +49,17 @@ func caNone(f *Facts) []hit {
 	}
 	h.commands = []string{"mailseal ca init -dir " + quote(dir) + " -subject '/O=MyCorp/CN=MyCorp CA'"}
 	return []hit{h}
+}
+
+// served reports whether a server has certificates, and all of CAs that it knows.
+func (f *Facts) served(s *Server) bool {
+	for _, p := range s.Pairs {
+		leaf := p.Cert.Leaf()
+		if leaf == nil || boot(leaf) || !f.public(p) && (selfSigned(leaf) || !f.rootSigned(s, p.top(leaf))) {
+			return false
+		}
+	}
+	return len(s.Pairs) > 0
 }
 
 func caDenied(f *Facts) []hit {
@@ -104,7 +115,11 @@ func caSilent(f *Facts) []hit {
 	if f.CA.Silent == "" {
 		return nil
 	}
-	return said("reason", f.CA.Silent)
+	h := hit{args: arguments("reason", f.CA.Silent)}
+	if !slices.ContainsFunc(f.Servers, func(s Server) bool { return s.Kept }) {
+		h.severity = Note
+	}
+	return []hit{h}
 }
 
 func caCRLNone(f *Facts) []hit {

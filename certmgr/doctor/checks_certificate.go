@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,36 +87,34 @@ func certificateOther(f *Facts, s *Server) []hit {
 		if !f.CA.there() || f.ours(leaf) || f.public(p) {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path, "issuer", leaf.Issuer.String(), "ca", f.CA.Chain[0].Subject.String()), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path, "issuer", leaf.Issuer.String(), "ca", f.CA.Chain[0].Subject.String()), commands: s.issue()}}
 	})
 }
 
-// issue are the commands that put a new certificate of the CA in the place of a
-// pair, where nobody keeps it.
-func (s *Server) issue(p Pair) []string {
-	host := s.Hostname
-	if len(s.Hosts) > 0 {
-		host = strings.Join(s.Hosts, ",")
-	}
-	if host == "" {
+// issue is the command that puts a new certificate of the CA in place, where nobody
+// keeps it. Other servers have none.
+func (s *Server) issue() []string {
+	if s.Kind != Sendmail && s.Kind != Postfix {
 		return nil
 	}
-	switch s.Kind {
-	case Sendmail, Postfix:
-		return []string{"mailseal setup " + string(s.Kind)}
+	line := "mailseal setup " + string(s.Kind)
+	switch dir := filepath.Dir(s.Conf); dir {
+	case ".", "/etc/mail", "/etc/postfix", "/usr/local/etc/postfix":
+	default:
+		line += " -conf " + quote(dir)
 	}
-	return nil
+	return []string{line}
 }
 
 func certificateMissing(_ *Facts, s *Server) []hit {
 	var all []hit
 	for _, p := range s.Pairs {
 		if p.Cert.State == Missing {
-			all = append(all, hit{args: arguments("path", p.Cert.Path), commands: s.issue(p)})
+			all = append(all, hit{args: arguments("path", p.Cert.Path), commands: s.issue()})
 		}
 	}
 	if len(s.Pairs) == 0 && s.Off == "" && s.Unread == "" && s.Kind != Exim {
-		all = append(all, hit{args: arguments("path", s.Conf), commands: s.issue(Pair{})})
+		all = append(all, hit{args: arguments("path", s.Conf), commands: s.issue()})
 	}
 	return all
 }
@@ -124,7 +123,7 @@ func certificateBroken(_ *Facts, s *Server) []hit {
 	var all []hit
 	for _, p := range s.Pairs {
 		if p.Cert.State == Broken && p.Cert.Leaf() == nil {
-			all = append(all, hit{args: arguments("path", p.Cert.Path, "reason", p.Cert.Err), commands: s.issue(p)})
+			all = append(all, hit{args: arguments("path", p.Cert.Path, "reason", p.Cert.Err), commands: s.issue()})
 		}
 	}
 	return all
@@ -149,7 +148,7 @@ func pairMismatch(_ *Facts, s *Server) []hit {
 		if p.Key.Key == nil || pairs(leaf, p.Key.Key) {
 			return nil
 		}
-		return []hit{{args: arguments("key", p.Key.Path, "path", p.Cert.Path), commands: s.issue(p)}}
+		return []hit{{args: arguments("key", p.Key.Path, "path", p.Cert.Path), commands: s.issue()}}
 	})
 }
 
@@ -157,7 +156,7 @@ func pairNoKey(_ *Facts, s *Server) []hit {
 	var all []hit
 	for _, p := range s.Pairs {
 		if p.Key.State == Missing && p.Key.Path != p.Cert.Path {
-			all = append(all, hit{args: arguments("key", p.Key.Path), commands: s.issue(p)})
+			all = append(all, hit{args: arguments("key", p.Key.Path), commands: s.issue()})
 		}
 	}
 	return all
@@ -167,7 +166,7 @@ func keyBroken(_ *Facts, s *Server) []hit {
 	var all []hit
 	for _, p := range s.Pairs {
 		if p.Key.State == Broken && p.Key.Key == nil && !p.Key.Encrypted {
-			all = append(all, hit{args: arguments("path", p.Key.Path, "reason", p.Key.Err), commands: s.issue(p)})
+			all = append(all, hit{args: arguments("path", p.Key.Path, "reason", p.Key.Err), commands: s.issue()})
 		}
 	}
 	return all
@@ -193,7 +192,7 @@ func keySmall(_ *Facts, s *Server) []hit {
 		if !ok || k.N.BitLen() >= minRSA {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path, "bits", strconv.Itoa(k.N.BitLen())), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path, "bits", strconv.Itoa(k.N.BitLen())), commands: s.issue()}}
 	})
 }
 
@@ -204,7 +203,7 @@ func (s *Server) signatures(algorithms ...x509.SignatureAlgorithm) []hit {
 	for _, p := range s.Pairs {
 		for n, c := range p.Cert.Certificates {
 			if slices.Contains(algorithms, c.SignatureAlgorithm) && (n == 0 || !bytes.Equal(c.RawSubject, c.RawIssuer)) {
-				all = append(all, hit{args: arguments("path", p.Cert.Path, "subject", c.Subject.String()), commands: s.issue(p)})
+				all = append(all, hit{args: arguments("path", p.Cert.Path, "subject", c.Subject.String()), commands: s.issue()})
 			}
 		}
 	}
@@ -223,19 +222,25 @@ func signatureSHA1(_ *Facts, s *Server) []hit {
 // root, or to what a root has signed that this host knows.
 func chainIncomplete(f *Facts, s *Server) []hit {
 	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
-		top := leaf
-		for range p.Cert.Certificates {
-			for _, c := range p.Cert.Certificates {
-				if !c.Equal(top) && !selfSigned(top) && signed(c, top) {
-					top = c
-				}
-			}
-		}
+		top := p.top(leaf)
 		if selfSigned(top) || f.public(p) || f.rootSigned(s, top) {
 			return nil
 		}
 		return []hit{{args: arguments("path", p.Cert.Path, "issuer", top.Issuer.String())}}
 	})
+}
+
+// top is where one comes to from a certificate up through its file.
+func (p Pair) top(leaf *x509.Certificate) *x509.Certificate {
+	top := leaf
+	for range p.Cert.Certificates {
+		for _, c := range p.Cert.Certificates {
+			if !c.Equal(top) && !selfSigned(top) && signed(c, top) {
+				top = c
+			}
+		}
+	}
+	return top
 }
 
 // rootSigned reports whether a root that is known here has signed a certificate: of
@@ -260,7 +265,7 @@ func certificateBoot(_ *Facts, s *Server) []hit {
 		if !boot(leaf) {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter)), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter)), commands: s.issue()}}
 	})
 }
 
@@ -269,7 +274,7 @@ func certificateSelf(_ *Facts, s *Server) []hit {
 		if boot(leaf) || !selfSigned(leaf) {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue()}}
 	})
 }
 
@@ -278,7 +283,7 @@ func certificateExpired(f *Facts, s *Server) []hit {
 		if f.Now.Before(leaf.NotAfter) {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter)), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter)), commands: s.issue()}}
 	})
 }
 
@@ -292,7 +297,7 @@ func certificateEnding(f *Facts, s *Server) []hit {
 		if left <= 0 || left >= min(30*day, third) && !late {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter), "days", days(left)), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path, "time", date(leaf.NotAfter), "days", days(left)), commands: s.issue()}}
 	})
 }
 
@@ -321,10 +326,10 @@ func hasSAN(c *x509.Certificate) bool { return len(c.DNSNames)+len(c.IPAddresses
 
 func certificateNoSAN(_ *Facts, s *Server) []hit {
 	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
-		if hasSAN(leaf) || p.Client {
+		if hasSAN(leaf) || p.Client || boot(leaf) {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path, "name", leaf.Subject.CommonName), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path, "name", leaf.Subject.CommonName), commands: s.issue()}}
 	})
 }
 
@@ -345,7 +350,7 @@ func certificateName(_ *Facts, s *Server) []hit {
 		var all []hit
 		for _, name := range s.names() {
 			if hasSAN(leaf) && !p.Client && leaf.VerifyHostname(name) != nil {
-				all = append(all, hit{args: arguments("path", p.Cert.Path, "name", name, "names", strings.Join(leaf.DNSNames, ", ")), commands: s.issue(p)})
+				all = append(all, hit{args: arguments("path", p.Cert.Path, "name", name, "names", strings.Join(leaf.DNSNames, ", ")), commands: s.issue()})
 			}
 		}
 		return all
@@ -363,7 +368,7 @@ func certificateNotServer(_ *Facts, s *Server) []hit {
 		if p.Client || purpose(leaf, x509.ExtKeyUsageServerAuth) {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue()}}
 	})
 }
 
@@ -373,7 +378,7 @@ func certificateNotClient(_ *Facts, s *Server) []hit {
 		if !p.Client && !s.showsAsClient(p) || purpose(leaf, x509.ExtKeyUsageClientAuth) {
 			return nil
 		}
-		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue(p)}}
+		return []hit{{args: arguments("path", p.Cert.Path), commands: s.issue()}}
 	})
 }
 
@@ -397,7 +402,7 @@ func certificateRevoked(f *Facts, s *Server) []hit {
 				}
 				for _, e := range l.RevokedCertificateEntries {
 					if e.SerialNumber.Cmp(leaf.SerialNumber) == 0 {
-						return []hit{{args: arguments("path", p.Cert.Path, "time", date(e.RevocationTime), "list", file.Path), commands: s.issue(p)}}
+						return []hit{{args: arguments("path", p.Cert.Path, "time", date(e.RevocationTime), "list", file.Path), commands: s.issue()}}
 					}
 				}
 			}

@@ -67,11 +67,19 @@ func (s *Server) clientLevel() string {
 	return level
 }
 
+// value shows an empty one.
+func value(v string) string {
+	if v == "" {
+		return `""`
+	}
+	return v
+}
+
 func tlsClientOff(_ *Facts, s *Server) []hit {
 	if !s.read(Postfix) || s.clientLevel() != "" && s.clientLevel() != "none" {
 		return nil
 	}
-	return []hit{{args: arguments("setting", "smtp_tls_security_level = "+s.clientLevel()), commands: s.postfixEdit("smtp_tls_security_level = may")}}
+	return []hit{{args: arguments("setting", "smtp_tls_security_level = "+value(s.clientLevel())), commands: s.postfixEdit("smtp_tls_security_level = may")}}
 }
 
 func postfixBoth(_ *Facts, s *Server) []hit {
@@ -215,7 +223,11 @@ func sendmailMCNewer(_ *Facts, s *Server) []hit {
 	if !s.read(Sendmail) || s.MC == "" {
 		return nil
 	}
-	return []hit{{args: arguments("mc", s.MC, "conf", s.Conf), commands: []string{"make -C " + quote(filepath.Dir(s.Conf))}}}
+	h := hit{args: arguments("mc", s.MC, "conf", s.Conf)}
+	if filepath.Dir(s.Conf) == "/etc/mail" {
+		h.commands = []string{"make -C /etc/mail"}
+	}
+	return []hit{h}
 }
 
 // sendmailSilent: STARTTLS= is logged from LogLevel 9 on, which is the default.

@@ -116,12 +116,17 @@ func (i Instance) gather(ctx context.Context, o Options, f *Facts) Server {
 	if urls == nil {
 		urls, expected = guessed, false
 	}
+	// As the hosts see it that have the CA; where there is none, as this one does.
 	trusted := slices.Clone(f.CA.Chain)
 	for _, c := range s.CAs {
-		trusted = append(trusted, c.Certificates...)
+		if !f.CA.there() {
+			trusted = append(trusted, c.Certificates...)
+		}
 	}
 	for _, u := range urls {
-		s.Live = append(s.Live, s.ask(ctx, u, expected, trusted, f.Now))
+		l := s.ask(ctx, u, expected, trusted, f.Now)
+		l.believe(f, s.names())
+		s.Live = append(s.Live, l)
 	}
 	return s
 }
@@ -206,6 +211,25 @@ func (s *Server) ask(ctx context.Context, name string, expected bool, trusted []
 		}
 	}
 	return l
+}
+
+// believe takes a server's certificate that is none of the CA's and one of a public
+// CA's.
+func (l *Live) believe(f *Facts, names []string) {
+	if l.Verify != "FAIL" || f.System == nil || len(l.Chain) == 0 {
+		return
+	}
+	between := x509.NewCertPool()
+	for _, c := range l.Chain[1:] {
+		between.AddCert(c)
+	}
+	o := x509.VerifyOptions{Roots: f.System, Intermediates: between, CurrentTime: f.Now}
+	if len(names) > 0 {
+		o.DNSName = names[0]
+	}
+	if _, err := l.Chain[0].Verify(o); err == nil {
+		l.Verify, l.Err = "OK", ""
+	}
 }
 
 // run runs a program that tells settings.

@@ -153,8 +153,8 @@ func TestParseCF(t *testing.T) {
 
 func TestParsePostfix(t *testing.T) {
 	s := Server{Settings: map[string]string{"inet_interfaces": "192.0.2.7, localhost"}}
-	urls := s.postfixPorts("smtp       inet  n       -       y       -       -       smtpd\n10025 inet n - n - - smtpd\n[::1]:smtps inet n - n - - smtpd\n127.0.0.1:2525 inet n - n - - postscreen\nqmqp inet n - n - - qmqpd\npickup unix n - n 60 1 pickup\nshort\n",
-		"[::1]:smtps/inet/smtpd_tls_wrappermode = yes\n")
+	urls := s.postfixPorts("smtp       inet  n       -       y       -       -       smtpd\n10025 inet n - n - - smtpd\n[::1]:smtps inet n - n - - smtpd\n127.0.0.1:2525 inet n - n - - postscreen\nqmqp inet n - n - - qmqpd\npickup unix n - n 60 1 pickup\nshort\n127.0.0.1:10026 inet n - n - - smtpd\n",
+		"[::1]:smtps/inet/smtpd_tls_wrappermode = yes\n127.0.0.1:10026/inet/smtpd_tls_security_level = none\n")
 	if want := []string{"smtp://192.0.2.7:25", "smtp://192.0.2.7:10025", "smtps://[::1]:465", "smtp://127.0.0.1:2525"}; !slices.Equal(urls, want) {
 		t.Errorf("%q, want %q", urls, want)
 	}

@@ -110,7 +110,7 @@ func (i Instance) postfix(ctx context.Context, s *Server) []string {
 	if err != nil {
 		return nil
 	}
-	overrides, err := i.tree.postconf(ctx, "-P", "*/inet/smtpd_tls_wrappermode")
+	overrides, err := i.tree.postconf(ctx, "-P", "*/inet/smtpd_tls_wrappermode", "*/inet/smtpd_tls_security_level")
 	if err != nil {
 		overrides.Stdout = nil
 	}
@@ -123,7 +123,7 @@ func (s *Server) postfixSwitch() {
 	level := s.setting("smtpd_tls_security_level")
 	old := s.setting("smtpd_use_tls") == "yes" || s.setting("smtpd_enforce_tls") == "yes"
 	if level == "none" || (level == "" && !old) {
-		s.Off = "smtpd_tls_security_level = " + level
+		s.Off = "smtpd_tls_security_level = " + value(level)
 		s.On = s.postfixEdit("smtpd_tls_security_level = may")
 	}
 }
@@ -214,11 +214,13 @@ func (s *Server) postfixPorts(services, overrides string) []string {
 		if h, p, err := net.SplitHostPort(w[0]); err == nil {
 			host, port = cmp0(h, host), p
 		}
+		own := func(setting string) bool { return strings.Contains("\n"+overrides, "\n"+w[0]+"/inet/"+setting+"\n") }
 		scheme := "smtp"
-		if strings.Contains(overrides, w[0]+"/inet/smtpd_tls_wrappermode = yes") {
+		if own("smtpd_tls_wrappermode = yes") {
 			scheme = "smtps"
 		}
-		if number := portNumber(port); number != "" {
+		// A port that is without TLS on purpose is a filter's way back.
+		if number := portNumber(port); number != "" && !own("smtpd_tls_security_level = none") {
 			urls = append(urls, scheme+"://"+net.JoinHostPort(host, number))
 		}
 	}

@@ -112,7 +112,9 @@ func (p *patient) mend(id string, others ...string) {
 		p.Fatalf("%s: no commands: %+v", id, s)
 	}
 	for _, line := range s.Commands {
-		if out, err := exec.Command("/bin/sh", "-c", line).CombinedOutput(); err != nil {
+		cmd := exec.Command("/bin/sh", "-c", line)
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(daemon.Binary(p))+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
 			p.Fatalf("%s: %q: %v: %s", id, line, err, out)
 		}
 	}
@@ -266,8 +268,8 @@ func TestSendmail(t *testing.T) {
 	p := rigged(t, rig.Sendmail)
 	p.throwAway()
 	p.start()
-	found := p.has([]string{"certificate.boot", "certificate.no-san", "certificate.alone", "pair.ok", "ca-file.ok", "sendmail.no-client-certificate", "ca.none"},
-		"certificate.self", "tls.off", "mode.key", "mode.owner", "mode.folder", "live.no-tls", "live.silent", "live.other", "reload.older")
+	found := p.has([]string{"certificate.boot", "certificate.alone", "pair.ok", "ca-file.ok", "sendmail.no-client-certificate", "ca.none"},
+		"certificate.self", "certificate.no-san", "tls.off", "mode.key", "mode.owner", "mode.folder", "live.no-tls", "live.silent", "live.other", "reload.older")
 	if s := found["certificate.boot"]; s.Severity != "warning" || !strings.Contains(s.Text, p.file("host.cert")) {
 		t.Errorf("%+v", s)
 	}
@@ -283,7 +285,7 @@ func TestSendmail(t *testing.T) {
 	// The CA's files are in place, and nobody has told sendmail.
 	c := p.authority()
 	p.install(c)
-	p.has([]string{"ca.ok", "certificate.ours", "pair.ok", "ca-file.ok", "live.other", "live.fail", "reload.older", "ca.silent"}, "certificate.boot", "certificate.no-san", "live.ok")
+	p.has([]string{"ca.ok", "certificate.ours", "pair.ok", "ca-file.ok", "live.other", "live.fail", "reload.older", "ca.silent"}, "certificate.boot", "live.ok")
 	p.mend("live.other", "live.fail", "reload.older")
 	p.has([]string{"live.ok"}, "live.fail")
 
@@ -298,6 +300,30 @@ func TestSendmail(t *testing.T) {
 	p.install(c)
 	p.mend("mode.folder", "live.no-tls", "pair.mismatch")
 	p.has([]string{"live.ok"})
+
+	// From here on certmgr keeps the files: what is wrong it mends by itself.
+	p.keep("sendmail")
+	if err := os.Remove(p.file("host.cert")); err != nil {
+		t.Fatal(err)
+	}
+	p.has([]string{"certificate.missing"}, "certificate.ours", "pair.ok")
+	p.mend("certificate.missing")
+	p.has([]string{"certificate.ours", "pair.ok", "live.ok", "ca-file.ok"}, "live.other")
+}
+
+// keep makes the server a target of certmgr.
+func (p *patient) keep(server string) {
+	p.Helper()
+	f, err := os.OpenFile(p.toml, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer f.Close()
+	_, addr, _ := strings.Cut(p.mta.(rig.MTA).Addr(), ":")
+	if _, err := fmt.Fprintf(f, "[certmgr]\nstate = %q\n[[target]]\nserver = %q\nhosts = [\"mx.example.test\"]\ndir = %q\nprobe = \"smtp://127.0.0.1:%s\"\nreload = \"kill -HUP `head -1 %s/sendmail.pid`\"\nkey = \"p256\"\n",
+		p.file("kept"), server, p.dir, addr, p.mta.Dir()); err != nil {
+		p.Fatal(err)
+	}
 }
 
 // reload waits until sendmail has started itself again.
