@@ -210,6 +210,10 @@ func (c *CA) CRLDue() (time.Time, error) {
 		return time.Time{}, err
 	}
 	defer lock.Close()
+	// Who asks now and then sees here that somebody else has renewed the CA.
+	if _, err := c.refresh(); err != nil {
+		return time.Time{}, err
+	}
 	list, err := c.readCRL()
 	if errors.Is(err, ErrNotFound) {
 		return c.now(), nil

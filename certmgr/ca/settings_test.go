@@ -174,6 +174,12 @@ func TestOthersChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.CRLDue(); err != nil || !c.Certificate().Equal(renewed) {
+		t.Errorf("the CA's new certificate is not seen when the list is looked at, %v", err)
+	}
+	if renewed, err = other.RenewCA(CARenewal{}); err != nil {
+		t.Fatal(err)
+	}
 	issue(t, c, alice)
 	if !c.Certificate().Equal(renewed) {
 		t.Error("the CA's new certificate is not seen")
