@@ -189,7 +189,12 @@ func (i *instance) launch(cmd *exec.Cmd) error {
 	}
 	i.daemon, i.exited = cmd, make(chan struct{})
 	go func(done chan struct{}) {
-		cmd.Wait() // its status says nothing that the log does not say better
+		// Who dies of a signal does not log it.
+		note := fmt.Sprintf("%s has ended: %v\n", i.name, cmd.Wait())
+		if f, err := os.OpenFile(i.path("output"), os.O_WRONLY|os.O_APPEND, 0o600); err == nil {
+			f.WriteString(note)
+			f.Close()
+		}
 		close(done)
 	}(i.exited)
 	return i.watch()
@@ -377,23 +382,4 @@ func (i *instance) WaitLog(pattern string, timeout time.Duration) (string, error
 		return "", fmt.Errorf("wait for %q in the log of %s: %w", pattern, i.name, err)
 	}
 	return line, nil
-}
-
-// ErrTimeout is what the waiting functions wrap when their time is up.
-var ErrTimeout = errors.New("timed out")
-
-// poll calls done until it says so: what another process writes into files
-// announces itself in no other way.
-func poll(timeout time.Duration, done func() (bool, error)) error {
-	deadline := time.Now().Add(timeout)
-	for {
-		ok, err := done()
-		if ok || err != nil {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%w after %v", ErrTimeout, timeout)
-		}
-		time.Sleep(pollInterval)
-	}
 }

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"mailseal/internal/mtarig"
@@ -24,8 +26,9 @@ const sessionLimit = time.Minute
 // certificate that a client that checks does not believe.
 var errTLS = errors.New("no TLS")
 
-// errAway is a server that nobody reaches: a sendmail that has been told to read
-// its files again is gone for some milliseconds, and the mail comes again.
+// errAway is a server that has been told to read its files again: a sendmail is
+// gone for some milliseconds, and a Dovecot cuts off who is just logging in. The
+// client comes again.
 var errAway = errors.New("away")
 
 // A tally counts sessions.
@@ -180,6 +183,9 @@ func ask(conn net.Conn, r *bufio.Reader, said string) error {
 	tag, _, _ := strings.Cut(said, " ")
 	for {
 		line, err := r.ReadString('\n')
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return fmt.Errorf("%w: %s: %w", errAway, said, err)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", said, err)
 		}

@@ -135,7 +135,10 @@ func (w *world) start() {
 	w.t.Helper()
 	begin := time.Now()
 	out, errs, status := w.once()
-	w.t.Logf("certmgr -once while no server runs: status %d after %v\n%s%s", status, time.Since(begin).Round(time.Millisecond), out, errs)
+	w.t.Logf("certmgr -once while no server runs: status %d after %v", status, time.Since(begin).Round(time.Millisecond))
+	if status != 0 {
+		w.t.Fatalf("%s%s", out, errs)
+	}
 	for _, s := range w.servers {
 		ok(w.t, s.mta.Start())
 	}
