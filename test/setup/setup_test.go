@@ -3,6 +3,7 @@
 package setup_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -29,6 +30,7 @@ const (
 type pair struct {
 	krb5, dhcp *machine
 	ca, pass   string
+	marks      [2]int // where the last mail begins in the logs
 }
 
 func newPair(t *testing.T, krb5, dhcp rig.Kind) *pair {
@@ -43,9 +45,39 @@ func newPair(t *testing.T, krb5, dhcp rig.Kind) *pair {
 // both sends a mail and returns what the two log of its connection.
 func (p *pair) both(t *testing.T, to string) (client, server string) {
 	t.Helper()
-	marks := [2]int{len(p.krb5.Log()), len(p.dhcp.Log())}
+	p.marks = [2]int{len(p.krb5.Log()), len(p.dhcp.Log())}
 	p.krb5.send(t, to)
-	return p.krb5.logs(t, marks[0], p.krb5.clientLine()), p.dhcp.logs(t, marks[1], p.dhcp.serverLine())
+	return p.krb5.logs(t, p.marks[0], p.krb5.clientLine()), p.dhcp.logs(t, p.marks[1], p.dhcp.serverLine())
+}
+
+// told holds what mailseal log says of the last mail's connection, on both sides.
+func (p *pair) told(t *testing.T, want string) {
+	t.Helper()
+	for i, m := range []*machine{p.krb5, p.dhcp} {
+		path := filepath.Join(t.TempDir(), "maillog")
+		if err := os.WriteFile(path, []byte(m.Log()[p.marks[i]:]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Peers []struct{ Direction, Verdict string }
+		}
+		out, _, _ := daemon.Run(t, nil, "log", "-json", path)
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		side := []string{"out", "in"}[i]
+		found := false
+		for _, peer := range got.Peers {
+			if peer.Direction == side {
+				if found = true; peer.Verdict != want {
+					t.Errorf("mailseal log of %s says %s, want %s:\n%s", m.name, peer.Verdict, want, out)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("mailseal log of %s does not tell of the connection:\n%s", m.name, out)
+		}
+	}
 }
 
 // setup sets both up with one CA.
@@ -106,8 +138,10 @@ func TestPairs(t *testing.T) {
 			p := newPair(t, c.krb5, c.dhcp)
 			before := []map[string]string{p.krb5.files(t), p.dhcp.files(t)}
 			p.expect(t, "with throw-away certificates", unknown[c.krb5], unknown[c.dhcp])
+			p.told(t, "FAIL")
 			p.setup(t, "-ask-client-certs")
 			p.expect(t, "after setup", known[c.krb5], known[c.dhcp])
+			p.told(t, "OK")
 			if out := p.dhcp.setup(t, 0, "-prefix", p.dhcp.root, "-conf", p.dhcp.conf()); !strings.Contains(out, "nothing to do") {
 				t.Errorf("a second setup has something to do:\n%s", out)
 			}
