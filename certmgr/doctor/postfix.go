@@ -5,9 +5,11 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mailseal/certmgr/command"
+	"mailseal/certmgr/probe"
 )
 
 // postfixSettings are what is asked of postconf.
@@ -220,8 +222,8 @@ func (s *Server) postfixPorts(services, overrides string) []string {
 			scheme = "smtps"
 		}
 		// A port that is without TLS on purpose is a filter's way back.
-		if number := portNumber(port); number != "" && !own("smtpd_tls_security_level = none") {
-			urls = append(urls, scheme+"://"+net.JoinHostPort(host, number))
+		if !own("smtpd_tls_security_level = none") {
+			urls = append(urls, urlOf(scheme, host, port)...)
 		}
 	}
 	return urls
@@ -255,10 +257,19 @@ func portNumber(name string) string {
 	case "smtps", "submissions":
 		return "465"
 	}
-	if strings.Trim(name, "0123456789") == "" && len(name) <= 5 {
-		return name
+	if n, err := strconv.ParseUint(name, 10, 16); err != nil || n == 0 {
+		return ""
 	}
-	return ""
+	return name
+}
+
+// urlOf is the URL of a port, none where a setting makes none.
+func urlOf(scheme, host, port string) []string {
+	u := scheme + "://" + net.JoinHostPort(host, portNumber(port))
+	if _, err := probe.Parse(u); err != nil || portNumber(port) == "" {
+		return nil
+	}
+	return []string{u}
 }
 
 // listOf are the elements of a list: commas or blanks between them.

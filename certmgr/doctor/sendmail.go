@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"cmp"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -143,7 +142,7 @@ func (c *cf) ports() []string {
 			name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
 			switch strings.ToLower(name) {
 			case "port":
-				port = portNumber(value)
+				port = value
 			case "addr", "address", "a":
 				host = cmp0(strings.TrimPrefix(value, "IPv6:"), host)
 			case "modify", "m":
@@ -152,9 +151,7 @@ func (c *cf) ports() []string {
 				}
 			}
 		}
-		if port != "" {
-			urls = append(urls, scheme+"://"+net.JoinHostPort(host, port))
-		}
+		urls = append(urls, urlOf(scheme, host, port)...)
 	}
 	return urls
 }

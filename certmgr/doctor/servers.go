@@ -60,9 +60,7 @@ func (i Instance) dovecot(ctx context.Context, s *Server) []string {
 	}
 	var urls []string
 	for _, scheme := range []string{"imap", "imaps", "pop3", "pop3s"} {
-		if ports[scheme] != "0" {
-			urls = append(urls, scheme+"://127.0.0.1:"+ports[scheme])
-		}
+		urls = append(urls, urlOf(scheme, "127.0.0.1", ports[scheme])...)
 	}
 	return urls
 }
@@ -85,7 +83,7 @@ func parseDoveconf(text string, ports map[string]string) map[string]string {
 			all[name] = value
 		case name == "port":
 			listener, ok := strings.CutPrefix(within[len(within)-1], "inet_listener ")
-			if _, known := ports[listener]; ok && known && portNumber(value) != "" {
+			if _, known := ports[listener]; ok && known { // 0 is none
 				ports[listener] = value
 			}
 		}
@@ -142,9 +140,7 @@ func (s *Server) eximPorts() []string {
 		if slices.Contains(ports("tls_on_connect_ports"), p) {
 			scheme = "smtps"
 		}
-		if n := portNumber(p); n != "" {
-			urls = append(urls, scheme+"://127.0.0.1:"+n)
-		}
+		urls = append(urls, urlOf(scheme, "127.0.0.1", p)...)
 	}
 	return urls
 }
