@@ -149,8 +149,17 @@ func handshake(err error) error {
 		text = "no answer in time"
 	case errors.Is(err, io.EOF):
 		text = "it closes the connection"
+	case noCommon(err):
+		text += "; no cipher in common, or the server does nothing but Diffie-Hellman without elliptic curves, which this program cannot"
 	}
 	return &Failure{Cause: Handshake, Text: "TLS handshake: " + text, Err: err}
+}
+
+// noCommon reports whether the server has sent the alert handshake_failure
+// (RFC 8446 section 6.2), which crypto/tls tells of in words alone.
+func noCommon(err error) bool {
+	e := (*net.OpError)(nil)
+	return errors.As(err, &e) && e.Op == "remote error" && e.Err.Error() == "tls: handshake failure"
 }
 
 // afterwards is about a server that has agreed and then does not go on.
@@ -188,8 +197,8 @@ func Versions(ctx context.Context, u URL) ([]uint16, error) {
 }
 
 // DHBits is the size of the prime by which a server does Diffie-Hellman with
-// those that know TLS 1.2 and no elliptic curve: what dh.param is for. It is 0
-// where the server does none.
+// those that know neither TLS 1.3 nor elliptic curves: what dh.param is for. It is
+// 0 where the server does none.
 func DHBits(ctx context.Context, u URL) (int, error) {
 	a, err := hello{version: tls.VersionTLS12, suites: suitesDHE}.ask(ctx, u, true)
 	return a.dhBits, err
