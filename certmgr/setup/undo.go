@@ -35,6 +35,8 @@ type Undoing struct {
 	Ours map[string]string
 	// Plan tells what would be done, and changes nothing.
 	Plan bool
+	// FilesOnly leaves the edits: what package certmgr has made is taken back.
+	FilesOnly bool
 }
 
 // Undo puts back what the setup of a target has changed. The key, the certificate
@@ -47,6 +49,9 @@ func (j *Journal) Undo(o Undoing) (Undone, error) {
 		return Undone{}, err
 	}
 	var u Undone
+	if o.FilesOnly {
+		r.Edits = nil
+	}
 	edits, left := o.foreign(r.Edits)
 	u.Left = append(u.Left, left...)
 	files, left := o.foreign(r.Files)

@@ -261,3 +261,27 @@ func TestLock(t *testing.T) {
 	h.check(err)
 	unlock()
 }
+
+// TestFilesOnly: after a request alone the edits of that stay, and the files of the
+// run after it go.
+func TestFilesOnly(t *testing.T) {
+	h := newHost(t)
+	job := h.job()
+	h.check(h.j.Begin(Job{Name: "postfix", Edits: job.Edits[:1]}))
+	h.check(Write(job.Edits[:1]))
+	h.check(h.j.Done("postfix"))
+	before := h.files()
+	job.Edits = job.Edits[1:]
+	h.check(h.j.Begin(job))
+	ours := h.install()
+	h.check(Write(job.Edits))
+	if u := h.undo(Undoing{Ours: ours, FilesOnly: true}); len(u.Left) > 0 {
+		t.Errorf("left: %v", u.Left)
+	}
+	if _, err := h.j.Revert(job); err != nil {
+		t.Fatal(err)
+	}
+	if now := h.files(); !reflect.DeepEqual(now, before) {
+		t.Errorf("after:\n%v\nbefore:\n%v", now, before)
+	}
+}

@@ -187,7 +187,7 @@ func (s *setupRun) takeBack(job setup.Job, why error) error {
 	var u setup.Undone
 	var err error
 	if s.known && s.before.Done {
-		u, err = s.journal.Revert(job)
+		u, err = s.revert(job)
 	} else {
 		u, err = s.undo(job.Name)
 	}
@@ -204,6 +204,24 @@ func (s *setupRun) takeBack(job setup.Job, why error) error {
 		return fmt.Errorf("%w; all is as it was before, and the server may not know it: have it read its files", why)
 	}
 	return fmt.Errorf("%w; all is as it was before", why)
+}
+
+// revert takes back what this run has changed, where an earlier one stays. If that
+// was a request alone, the files are this one's.
+func (s *setupRun) revert(job setup.Job) (setup.Undone, error) {
+	var files setup.Undone
+	if len(s.before.Files) == 0 {
+		sums, err := sumsOf(s.conf.Certmgr.State, job.Name)
+		if err != nil {
+			return files, err
+		}
+		if files, err = s.journal.Undo(setup.Undoing{Name: job.Name, Ours: sums, FilesOnly: true}); err != nil {
+			return files, err
+		}
+	}
+	u, err := s.journal.Revert(job)
+	u.Restored, u.Removed, u.Left = append(u.Restored, files.Restored...), append(u.Removed, files.Removed...), append(u.Left, files.Left...)
+	return u, err
 }
 
 // undo takes back what the journal has of a target, whole.
@@ -237,7 +255,12 @@ func (s *setupRun) next() {
 	if goos == "freebsd" {
 		start = "sysrc mailseal_certmgr_enable=YES; service mailseal_certmgr start, or service mailseal_certmgr reload where it runs"
 	}
-	fmt.Fprintf(w, "mailseal certmgr keeps it so, and without it the certificate will end: %s\n", start)
+	fmt.Fprintf(w, "mailseal certmgr keeps it so: %s\n", start)
+	if s.files().CRL != "" && s.place.Server == "sendmail" {
+		fmt.Fprintln(w, "without it the list of what was revoked ends in some weeks, and sendmail then says verify=FAIL of everybody")
+	} else {
+		fmt.Fprintln(w, "without it the certificate ends one day, and nobody makes another")
+	}
 	if s.newCA != nil {
 		fmt.Fprintf(w, "other hosts: mailseal setup %s -request FILE there, then mailseal ca issue -csr FILE -profile host -out BASE here\n", s.place.Server)
 	}
