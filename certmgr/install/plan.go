@@ -199,8 +199,8 @@ func (t Target) steps(p Plan, s State) []string {
 	if p.Map {
 		add("make the database of %s (postmap -F)", t.Table.Path)
 	}
-	if p.Reload {
-		add("reload the server")
+	if p.Reload && t.Reload != "" {
+		add("reload the server: %s", t.Reload)
 	}
 	return steps
 }

@@ -149,8 +149,8 @@ func row(line string) (host, file string) {
 // holds.
 func (j *judge) table() {
 	t, s := j.target.Table, j.state.Table
-	if t == nil || s == nil {
-		return
+	if t == nil || s == nil || !j.state.Files[PairFile].Exists && !j.write[PairFile] {
+		return // or there is nothing that could stand in it yet
 	}
 	before := len(j.findings)
 	switch want := j.target.source(s.Source.Content); {
@@ -193,6 +193,9 @@ func (j *judge) held(s *TableState) {
 // remap puts the lines of a target and the database right. The source comes first
 // and is closed to others, as the database becomes what it is.
 func (t Target) remap(ctx context.Context) error {
+	if !exists(t.Files[PairFile].Path) {
+		return nil // nothing was bought yet
+	}
 	old := inspectFile(t.Table.Path)
 	if old.Err != "" {
 		return fmt.Errorf("%s: %s", t.Table.Path, old.Err)

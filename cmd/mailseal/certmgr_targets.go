@@ -57,16 +57,16 @@ func target(c *config.Config, i int) (certmgr.Target, error) {
 	if err != nil {
 		return certmgr.Target{}, c.AtTarget(i, layoutKey(err), err)
 	}
+	if layout.Reload = cmp.Or(from.Reload, layout.Reload); layout.Reload == "none" {
+		layout.Reload = ""
+	}
 	kind, err := ca.ParseKeyKind(from.Key)
 	if err != nil {
 		return certmgr.Target{}, c.AtTarget(i, "key", err)
 	}
 	t := certmgr.Target{
 		Target: install.Target{Name: from.Name, Hosts: from.Hosts, Layout: layout, Issuer: install.Origin(from.Issuer), From: from.From},
-		Server: from.Server, Reload: cmp.Or(from.Reload, layout.Reload), Key: kind, Days: from.Days,
-	}
-	if t.Reload == "none" {
-		t.Reload = ""
+		Server: from.Server, Reload: layout.Reload, Key: kind, Days: from.Days,
 	}
 	urls := from.Probe
 	if urls == nil {
