@@ -126,11 +126,12 @@ func TestFolders(t *testing.T) {
 		mode     os.FileMode
 		uid, gid int
 	}{
-		"run/mailseal":            {0o750, uid, gid},
-		"var/lib/mailseal":        {0o700, uid, gid},
-		"run/mailseal-certmgr":    {0o755, 0, 0},
-		"etc/mailseal":            {0o755, 0, 0},
-		"etc/mailseal/identities": {0o700, uid, gid},
+		"run/mailseal":             {0o750, uid, gid},
+		"var/lib/mailseal":         {0o700, uid, gid},
+		"run/mailseal-certmgr":     {0o755, 0, 0},
+		"var/lib/mailseal-certmgr": {0o700, 0, 0},
+		"etc/mailseal":             {0o755, 0, 0},
+		"etc/mailseal/identities":  {0o700, uid, gid},
 	} {
 		path = filepath.Join(root, path)
 		info, err := os.Stat(path)

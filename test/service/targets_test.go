@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,11 +91,40 @@ func TestTargetsAsUnit(t *testing.T) {
 	if out, err := s.once(unit); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	// One who asks for a certificate has it in its place at once.
-	before := s.read("certs/host.pem")
-	out = s.must("issue", "-install=postfix", "-yes")
-	if !strings.Contains(out, "installed   "+s.path("certs/host.pem")) || !strings.Contains(out, "verify=OK") || s.read("certs/host.pem") == before {
-		t.Errorf("%s", out)
+}
+
+// TestIssueInstall: who asks for a certificate has it served at once, whether
+// certmgr runs or not, and certmgr has nothing to add.
+func TestIssueInstall(t *testing.T) {
+	s := newSmithy(t)
+	served := func() string {
+		t.Helper()
+		out := s.must("issue", "-install=postfix", "-yes")
+		m := regexp.MustCompile(`(?s)^serial +([0-9A-F]+)\n.*\ninstalled +` + s.path("certs/host.pem") + `\nproof +smtp://\S+ verify=OK `).FindStringSubmatch(out)
+		if m == nil {
+			t.Fatalf("%s", out)
+		}
+		if got := strings.TrimSpace(strings.TrimPrefix(s.openssl("x509", "-in", "certs/host.pem", "-noout", "-serial"), "serial=")); got != m[1] {
+			t.Errorf("%s is there, want %s", got, m[1])
+		}
+		return m[1]
+	}
+	served()
+	s.startCertmgr()
+	s.certmgr.says("installed target=foreign")
+	last := ""
+	for range 3 {
+		last = served()
+	}
+	ok(t, s.certmgr.cmd.Process.Signal(syscall.SIGHUP)) // it looks at everything
+	until(t, "certmgr looks at the last one", func() bool {
+		return regexp.MustCompile(`probe target=postfix .*verify=OK .*serial=` + strings.TrimLeft(last, "0")).MatchString(s.certmgr.said())
+	})
+	if list := s.must("list"); strings.Count(list, "\n") != 1+4+1 { // header, those of postfix, that of foreign
+		t.Errorf("%s", list)
+	}
+	if status := s.certmgr.end(); status != 0 || regexp.MustCompile(`(issued|installed) target=postfix|rolled back`).MatchString(s.certmgr.said()) {
+		t.Errorf("status %d\n%s", status, s.certmgr.said())
 	}
 }
 
