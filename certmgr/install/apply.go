@@ -47,7 +47,7 @@ func (j *Journal) Install(t Target, c Contents, s State, now time.Time) (*Instal
 		if done.Kept, err = j.keep(t, c, s, done.sums, now); err != nil {
 			return err
 		}
-		if err := t.makeDirs(); err != nil {
+		if err := t.makeDirs(c); err != nil {
 			return err
 		}
 		return j.place(t, c, func(r Role) string { return fingerprint(c[r]) })
@@ -173,8 +173,11 @@ func (t Target) owner() int {
 
 // makeDirs makes folders that are missing, and closes the one of hash links to
 // others than its owner.
-func (t Target) makeDirs() error {
+func (t Target) makeDirs(c Contents) error {
 	for _, dir := range t.folders() {
+		if dir != filepath.Clean(t.Dir) && !c.in(t, dir) {
+			continue
+		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -192,6 +195,16 @@ func (t Target) makeDirs() error {
 		}
 	}
 	return nil
+}
+
+// in reports whether one of a target's contents belongs into a folder.
+func (c Contents) in(t Target, dir string) bool {
+	for r := range c {
+		if filepath.Dir(t.Files[r].Path) == dir {
+			return true
+		}
+	}
+	return false
 }
 
 // place writes all contents beside their places and then renames them. sum tells

@@ -163,12 +163,13 @@ func (t Target) steps(p Plan, s State) []string {
 	if p.NewCRL {
 		add("have the CA make a new list of what is revoked")
 	}
-	for _, dir := range t.folders() {
-		switch f := s.Folders[dir]; {
-		case !f.Exists:
-			add("make the folder %s, mode 0755", dir)
-		case t.isOpen(dir, f):
-			add("make the folder %s root's, and writable by nobody else", dir)
+	for _, f := range p.Findings {
+		switch dir, is := s.Folders[f.Path]; {
+		case !is:
+		case !dir.Exists:
+			add("make the folder %s, mode 0755", f.Path)
+		default:
+			add("make the folder %s root's, and writable by nobody else", f.Path)
 		}
 	}
 	for _, r := range p.Write {
@@ -211,6 +212,8 @@ func (j *judge) folders() bool {
 	for _, dir := range j.target.folders() {
 		s := j.state.Folders[dir]
 		switch {
+		case !s.Exists && !j.writes(dir):
+			continue
 		case !s.Exists:
 			j.find(Missing, dir, "the folder is missing")
 		case !j.target.isOpen(dir, s):
@@ -223,6 +226,16 @@ func (j *judge) folders() bool {
 		wrong = true
 	}
 	return wrong
+}
+
+// writes reports whether a folder is needed for what is written into it.
+func (j *judge) writes(dir string) bool {
+	for r := range j.write {
+		if j.write[r] && filepath.Dir(j.target.Files[r].Path) == dir {
+			return true
+		}
+	}
+	return j.target.Dir != "" && dir == filepath.Clean(j.target.Dir)
 }
 
 // isOpen reports whether a folder is that of hash links, and others than root
