@@ -165,6 +165,9 @@ func (s source) issue(_ context.Context, hosts []string) (pki.Identity, error) {
 	if s.view.err != nil {
 		return pki.Identity{}, s.view.err
 	}
+	if err := s.k.reserve(s.t); err != nil {
+		return pki.Identity{}, err
+	}
 	key, err := ca.GenerateKey(s.t.Key)
 	if err != nil {
 		return pki.Identity{}, err

@@ -254,9 +254,17 @@ func (k *Keeper) Once(ctx context.Context) ([]Report, error) {
 	}
 	_ = g.Wait() // which has none
 	for _, r := range reports {
+		k.note(r)
 		failed = errors.Join(failed, r.Err)
 	}
 	return reports, failed
+}
+
+// note logs what somebody else has to put right.
+func (k *Keeper) note(r Report) {
+	for _, n := range r.Found.Notes {
+		k.log.Warn("note", "target", r.Target, "what", n)
+	}
 }
 
 // ErrState: the state folder cannot be used, and so nothing be done.

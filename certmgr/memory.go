@@ -62,6 +62,9 @@ func closed(dir string) error {
 // lock has one process at a time work on a target: what one installs and takes
 // back, another would take for a fault. It ends with the process that has it.
 func (k *Keeper) lock(ctx context.Context, t Target) (unlock func(), err error) {
+	if err := k.prepare(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
 	f, err := os.OpenFile(k.path("targets", t.Name+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -96,6 +99,19 @@ func (k *Keeper) keep(t Target, id pki.Identity) error {
 	}
 	return durable.WriteFile(k.path("targets", t.Name+".pem"), append(key, ca.EncodeCertificates(id.Certificate)...), 0o600)
 }
+
+// reserve finds out whether a pair can be kept, before the CA is asked for it: what
+// could not be kept would be asked for again each time.
+func (k *Keeper) reserve(t Target) error {
+	path := k.path("targets", t.Name+".new")
+	if err := durable.WriteFile(path, make([]byte, maxPair), 0o600); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// maxPair is more than a pair takes.
+const maxPair = 32 << 10
 
 // kept is the pair that is remembered, if it is as good as a new one.
 func (k *Keeper) kept(t Target, v view) (pki.Identity, bool) {

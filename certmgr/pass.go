@@ -27,7 +27,8 @@ type look struct {
 
 // The causes of which somebody is told once a day each.
 const (
-	causeAuthority = "authority"
+	causeAuthority = "authority" // of all targets
+	causeIssue     = "issue"
 	causeInstall   = "install"
 	causeReload    = "reload"
 	causeServer    = "server"
@@ -99,7 +100,9 @@ func (k *Keeper) remains(t Target, r *Report) {
 		return
 	}
 	p := t.Plan(after, k.c.Now())
-	r.left, r.due = wrong(p), p.Due
+	if r.left, r.due = wrong(p), p.Due; p.Done() {
+		r.fail(causeInstall, byOthers(p))
+	}
 }
 
 // tell logs what is wrong, unless it is what was wrong the last time.
@@ -132,7 +135,7 @@ func (r *Report) fail(cause string, err error) Report {
 func (k *Keeper) mend(ctx context.Context, t Target, v view, before install.State, r *Report) {
 	contents, err := t.Obtain(ctx, r.Found, before, source{k, t, v})
 	if err != nil {
-		r.fail(causeInstall, err)
+		r.fail(causeIssue, err)
 	}
 	files := len(contents) > 0 || r.Found.MakeDir || r.Found.Map
 	if !files && !r.Found.Links {
@@ -230,14 +233,14 @@ func (k *Keeper) comeUp(ctx context.Context, t Target, done *install.Installed, 
 func (k *Keeper) rollBack(ctx context.Context, t Target, done *install.Installed, before install.State, r *Report) {
 	if err := done.RollBack(); err != nil {
 		// Not sound, or not writable: the new ones stay, and are tried again.
-		k.log.Error("cannot roll back", "target", t.Name, "error", err)
+		k.log.Error("cannot roll back", "target", t.Name, "error", oneLine(err))
 		if !errors.Is(err, install.ErrUnsound) {
 			r.fail(causeInstall, err)
 		}
 		return
 	}
 	r.RolledBack = true
-	k.log.Error("rolled back", "target", t.Name, "error", r.Err)
+	k.log.Error("rolled back", "target", t.Name, "error", oneLine(r.Err))
 	old := want{leaf: leafOf(before.Files[install.Certificate].Content, before.Files[install.PairFile].Content), cas: k.serving(t).cas}
 	r.Proof = k.ask(ctx, t, old)
 	var reload error
@@ -279,6 +282,11 @@ func (k *Keeper) confirm(ctx context.Context, t Target, s install.State, r *Repo
 	was := r.Proof
 	if owed {
 		was = k.ask(ctx, t, w)
+		if !mayReload && judge(was, was) == absent {
+			k.report(t, was, nil)
+			r.Proof, r.Absent = was, true
+			return
+		}
 	}
 	reload := k.reload(ctx, t, r)
 	r.Proof = k.prove(ctx, t, w, was)
@@ -297,6 +305,8 @@ func (k *Keeper) confirm(ctx context.Context, t Target, s install.State, r *Repo
 		r.fail(causeServer, k.failure(t, r.Proof))
 	}
 }
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // leafOf is the first certificate in the first of contents that has one.
 func leafOf(contents ...[]byte) *x509.Certificate {

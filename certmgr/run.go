@@ -67,8 +67,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 	w := k.c.Watch()
 	defer w.Close()
 	w.Set(k.interests())
+	// The CA is looked at before the first pass: what changes after that is seen.
+	v := k.look(ctx)
+	v.close()
 	seen := make(chan string, 1)
-	rest.Go(func() { k.lookOut(ctx, seen) })
+	rest.Go(func() { k.lookOut(ctx, v.mark(), seen) })
 	rest.Go(func() { k.findPrimes(ctx) })
 	r := &round{k: k, reports: make(chan Report), charges: map[string]*charge{}}
 	for _, t := range k.c.Targets {
@@ -88,30 +91,27 @@ func (k *Keeper) interests() map[string][]string {
 }
 
 // lookOut tells when the CA is another than it was, until the context ends.
-func (k *Keeper) lookOut(ctx context.Context, seen chan<- string) {
+func (k *Keeper) lookOut(ctx context.Context, last string, seen chan<- string) {
 	if k.c.Connect == nil {
 		return
 	}
 	t := time.NewTicker(k.c.Poll)
 	defer t.Stop()
-	last := ""
 	for {
-		v := k.look(ctx)
-		if mark := v.mark(); mark != last {
-			if last != "" {
-				select {
-				case seen <- mark:
-				default: // it is known
-				}
-			}
-			last = mark
-		}
-		v.close()
 		select {
 		case <-t.C:
 		case <-k.poke:
 		case <-ctx.Done():
 			return
+		}
+		v := k.look(ctx)
+		v.close()
+		if mark := v.mark(); mark != last && ctx.Err() == nil {
+			last = mark
+			select {
+			case seen <- mark:
+			default: // it is known
+			}
 		}
 	}
 }
@@ -223,9 +223,7 @@ func (r *round) end(ctx context.Context, report Report) {
 	}
 	if !slices.Equal(c.notes, report.Found.Notes) {
 		c.notes = report.Found.Notes
-		for _, n := range c.notes {
-			k.log.Warn("note", "target", c.target.Name, "what", n)
-		}
+		k.note(report)
 	}
 	if len(report.Proof) > 0 || len(c.target.Probes) == 0 {
 		c.proved = now
@@ -263,7 +261,7 @@ func (r *round) failed(c *charge, report Report, now time.Time) {
 	c.failures++
 	wait := backOff(c.failures)
 	c.next = now.Add(wait)
-	k.log.Error("not right", "target", c.target.Name, "error", report.Err, "again", wait.Round(time.Second).String())
+	k.log.Error("not right", "target", c.target.Name, "error", oneLine(report.Err), "again", wait.Round(time.Second).String())
 	if report.RolledBack || now.Sub(c.since) >= lasting {
 		n := notice.Notice{Target: c.target.Name, Cause: report.cause, Text: report.Err.Error(), At: now}
 		if n.Cause == causeAuthority {

@@ -62,6 +62,7 @@ var testCases = []testCase{
 	{id: "ca.none", severity: Error, change: func(_ *world, f *Facts, s *Server) { f.CA, s.Kept, s.Issuer = Authority{}, true, "ca" }},
 	{id: "ca.none", severity: Note, change: func(w *world, f *Facts, s *Server) { f.CA, f.System, s.CAs = Authority{}, w.pool(), nil }},
 	{id: "ca.none", severity: Note, change: func(w *world, f *Facts, s *Server) { f.CA, f.Servers = Authority{}, nil }},
+	{id: "ca.denied", severity: Note, without: "certificate.alone", change: func(_ *world, f *Facts, _ *Server) { f.CA.Chain, f.CA.File.State = nil, Denied }},
 	{id: "ca.denied", severity: Note, without: "ca.none", change: func(_ *world, f *Facts, _ *Server) { f.CA.Chain, f.CA.File.State = nil, Denied }},
 	{id: "ca.broken", severity: Error, without: "ca.none", change: func(_ *world, f *Facts, _ *Server) { f.CA.Chain = nil; broken(&f.CA.File) }},
 	{id: "ca.expired", severity: Error, change: func(_ *world, f *Facts, _ *Server) { f.Now = f.CA.Chain[0].NotAfter }},
@@ -168,6 +169,11 @@ var testCases = []testCase{
 		s.Lists[0].CRLs = []*x509.RevocationList{w.list(noon.Add(-24*day), noon.Add(6*day))}
 	}},
 	{id: "crl.missing", severity: Warning, change: func(_ *world, _ *Facts, s *Server) { gone(&s.Lists[0]) }},
+	{id: "ca.crl-none", severity: Note, without: "crl.missing", change: func(_ *world, f *Facts, s *Server) {
+		gone(&f.CA.CRL)
+		gone(&s.Lists[0])
+		s.Conf = ""
+	}},
 	{id: "crl.unset", severity: Note, change: func(_ *world, _ *Facts, s *Server) { s.Lists = nil }},
 	{id: "crl.unknown", kind: Postfix, severity: Note, change: func(*world, *Facts, *Server) {}},
 	{id: "crl.unknown", kind: XMail, severity: Note, change: func(*world, *Facts, *Server) {}},
@@ -354,6 +360,11 @@ func TestKept(t *testing.T) {
 	s.Kept, s.Issuer, s.Pairs[0].Key.Mode = true, "ca", 0o644
 	got := find(Diagnose(f), "mode.key")
 	if got == nil || !got.Kept || !slices.Equal(got.Commands, []string{"mailseal certmgr -once"}) {
+		t.Errorf("%+v", got)
+	}
+	// A new certificate has to be bought, which nobody does by itself.
+	s.Issuer, s.Pairs[0] = "files", w.pair(func(c *x509.Certificate) { c.NotAfter = noon })
+	if got := find(Diagnose(f), "certificate.expired"); got == nil || got.Kept || got.Commands != nil {
 		t.Errorf("%+v", got)
 	}
 	ja, err := Language("ja")

@@ -69,6 +69,9 @@ func certificatePublic(f *Facts, s *Server) []hit {
 }
 
 func certificateAlone(f *Facts, s *Server) []hit {
+	if f.CA.File.State == Denied || f.CA.Dir != "" && f.CA.File.State == Broken {
+		return nil // there may be one
+	}
 	return s.each(func(p Pair, leaf *x509.Certificate) []hit {
 		if f.CA.there() || f.public(p) {
 			return nil
@@ -94,7 +97,7 @@ func certificateOther(f *Facts, s *Server) []hit {
 // issue is the command that puts a new certificate of the CA in place, where nobody
 // keeps it. Other servers have none.
 func (s *Server) issue() []string {
-	if s.Kind != Sendmail && s.Kind != Postfix {
+	if s.Kept || s.Kind != Sendmail && s.Kind != Postfix {
 		return nil
 	}
 	line := "mailseal setup " + string(s.Kind)

@@ -148,7 +148,11 @@ func (f *Facts) serverLists(s *Server, ended bool) []hit {
 	return all
 }
 
-func crlMissing(_ *Facts, s *Server) []hit {
+// crlMissing: a target gets one when the CA has one.
+func crlMissing(f *Facts, s *Server) []hit {
+	if s.Conf == "" && f.CA.CRL.State == Missing {
+		return nil
+	}
 	var all []hit
 	for _, file := range s.Lists {
 		if file.State == Missing || file.State == Broken {

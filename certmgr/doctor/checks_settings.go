@@ -216,7 +216,7 @@ func sendmailNoClientCertificate(_ *Facts, s *Server) []hit {
 	if !s.read(Sendmail) || s.Off != "" || s.isSet("clientcertfile") && s.isSet("clientkeyfile") {
 		return nil
 	}
-	return said("cert", s.setting("servercertfile"), "key", s.setting("serverkeyfile"))
+	return []hit{{args: arguments("cert", s.setting("servercertfile"), "key", s.setting("serverkeyfile")), commands: s.issue()}}
 }
 
 func sendmailMCNewer(_ *Facts, s *Server) []hit {

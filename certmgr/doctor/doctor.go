@@ -83,7 +83,7 @@ func Diagnose(f *Facts) []Finding {
 			for _, h := range c.look(f, s) {
 				finding := h.finding(c.id, c.severity, s.Name)
 				finding.Args["server"] = s.Kind.String()
-				if s.Kept && c.kept {
+				if c.mends.kept(s) {
 					finding.Kept, finding.Commands = true, []string{f.Once}
 				}
 				all = append(all, finding)

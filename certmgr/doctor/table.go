@@ -7,13 +7,27 @@ type hostCheck struct {
 	look     func(*Facts) []hit
 }
 
-// A serverCheck is about one server. kept: certmgr mends it where it keeps the
-// server's files, so nobody has to.
+// A serverCheck is about one server.
 type serverCheck struct {
 	id       string
 	severity Severity
-	kept     bool
+	mends    mender
 	look     func(*Facts, *Server) []hit
+}
+
+// A mender says who mends what a check finds, of a server that is a [[target]].
+type mender int
+
+const (
+	byHand mender = iota
+	// byKeeper: certmgr does, from what it has.
+	byKeeper
+	// byIssuer: certmgr does with a new certificate, so not where one is bought.
+	byIssuer
+)
+
+func (m mender) kept(s *Server) bool {
+	return s.Kept && (m == byKeeper || m == byIssuer && s.Issuer != "files")
 }
 
 // To add a check: a function from facts to hits, nil where all is right; a row
@@ -37,91 +51,91 @@ var hostChecks = []hostCheck{
 
 var serverChecks = []serverCheck{
 	// The four questions; the first is the CA's.
-	{"certificate.ours", OK, false, certificateOurs},
-	{"certificate.public", OK, false, certificatePublic},
-	{"certificate.alone", Note, false, certificateAlone},
-	{"certificate.other", Warning, true, certificateOther},
-	{"certificate.missing", Error, true, certificateMissing},
-	{"certificate.broken", Error, true, certificateBroken},
-	{"pair.ok", OK, false, pairOK},
-	{"pair.mismatch", Error, true, pairMismatch},
-	{"pair.no-key", Error, true, pairNoKey},
-	{"ca-file.ok", OK, false, caFileOK},
-	{"ca-file.other", Warning, true, caFileOther},
-	{"ca-file.missing", Error, true, caFileMissing},
-	{"ca-file.unset", Note, false, caFileUnset},
+	{"certificate.ours", OK, byHand, certificateOurs},
+	{"certificate.public", OK, byHand, certificatePublic},
+	{"certificate.alone", Note, byHand, certificateAlone},
+	{"certificate.other", Warning, byKeeper, certificateOther},
+	{"certificate.missing", Error, byKeeper, certificateMissing},
+	{"certificate.broken", Error, byKeeper, certificateBroken},
+	{"pair.ok", OK, byHand, pairOK},
+	{"pair.mismatch", Error, byKeeper, pairMismatch},
+	{"pair.no-key", Error, byKeeper, pairNoKey},
+	{"ca-file.ok", OK, byHand, caFileOK},
+	{"ca-file.other", Warning, byKeeper, caFileOther},
+	{"ca-file.missing", Error, byKeeper, caFileMissing},
+	{"ca-file.unset", Note, byHand, caFileUnset},
 
-	{"settings.unread", Note, false, settingsUnread},
-	{"settings.elsewhere", Warning, false, settingsElsewhere},
-	{"file.denied", Note, false, fileDenied},
-	{"tls.off", Error, false, tlsOff},
-	{"tls.daemon-off", Warning, false, tlsDaemonOff},
-	{"tls.client-off", Warning, false, tlsClientOff},
+	{"settings.unread", Note, byHand, settingsUnread},
+	{"settings.elsewhere", Warning, byHand, settingsElsewhere},
+	{"file.denied", Note, byHand, fileDenied},
+	{"tls.off", Error, byHand, tlsOff},
+	{"tls.daemon-off", Warning, byHand, tlsDaemonOff},
+	{"tls.client-off", Warning, byHand, tlsClientOff},
 
-	{"key.broken", Error, true, keyBroken},
-	{"key.encrypted", Error, true, keyEncrypted},
-	{"key.small", Error, true, keySmall},
-	{"signature.md5", Error, true, signatureMD5},
-	{"signature.sha1", Warning, true, signatureSHA1},
-	{"chain.incomplete", Warning, true, chainIncomplete},
-	{"certificate.boot", Warning, true, certificateBoot},
-	{"certificate.self", Warning, false, certificateSelf},
-	{"certificate.expired", Error, true, certificateExpired},
-	{"certificate.ending", Warning, true, certificateEnding},
-	{"certificate.not-yet", Error, true, certificateNotYet},
-	{"certificate.long", Note, false, certificateLong},
-	{"certificate.no-san", Warning, true, certificateNoSAN},
-	{"certificate.name", Warning, true, certificateName},
-	{"certificate.not-server", Error, true, certificateNotServer},
-	{"certificate.not-client", Warning, true, certificateNotClient},
-	{"certificate.revoked", Error, true, certificateRevoked},
+	{"key.broken", Error, byKeeper, keyBroken},
+	{"key.encrypted", Error, byKeeper, keyEncrypted},
+	{"key.small", Error, byIssuer, keySmall},
+	{"signature.md5", Error, byIssuer, signatureMD5},
+	{"signature.sha1", Warning, byIssuer, signatureSHA1},
+	{"chain.incomplete", Warning, byIssuer, chainIncomplete},
+	{"certificate.boot", Warning, byKeeper, certificateBoot},
+	{"certificate.self", Warning, byHand, certificateSelf},
+	{"certificate.expired", Error, byIssuer, certificateExpired},
+	{"certificate.ending", Warning, byIssuer, certificateEnding},
+	{"certificate.not-yet", Error, byIssuer, certificateNotYet},
+	{"certificate.long", Note, byHand, certificateLong},
+	{"certificate.no-san", Warning, byIssuer, certificateNoSAN},
+	{"certificate.name", Warning, byIssuer, certificateName},
+	{"certificate.not-server", Error, byIssuer, certificateNotServer},
+	{"certificate.not-client", Warning, byIssuer, certificateNotClient},
+	{"certificate.revoked", Error, byIssuer, certificateRevoked},
 
-	{"crl.ended", Error, true, crlEnded},
-	{"crl.ending", Warning, true, crlEnding},
-	{"crl.missing", Warning, true, crlMissing},
-	{"crl.unset", Note, false, crlUnset},
-	{"crl.unknown", Note, false, crlUnknown},
-	{"dh.missing", Warning, true, dhMissing},
-	{"dh.broken", Warning, true, dhBroken},
-	{"dh.small", Warning, true, dhSmall},
-	{"dh.unsafe", Warning, true, dhUnsafe},
+	{"crl.ended", Error, byKeeper, crlEnded},
+	{"crl.ending", Warning, byKeeper, crlEnding},
+	{"crl.missing", Warning, byKeeper, crlMissing},
+	{"crl.unset", Note, byHand, crlUnset},
+	{"crl.unknown", Note, byHand, crlUnknown},
+	{"dh.missing", Warning, byKeeper, dhMissing},
+	{"dh.broken", Warning, byKeeper, dhBroken},
+	{"dh.small", Warning, byKeeper, dhSmall},
+	{"dh.unsafe", Warning, byKeeper, dhUnsafe},
 
-	{"mode.key", Error, true, modeKey},
-	{"mode.writable", Error, true, modeWritable},
-	{"mode.owner", Error, true, modeOwner},
-	{"mode.folder", Error, false, modeFolder},
-	{"links.folder", Error, true, linksFolder},
-	{"links.stale", Warning, true, linksStale},
-	{"links.missing", Warning, true, linksMissing},
-	{"clock.future", Warning, false, clockFuture},
+	{"mode.key", Error, byKeeper, modeKey},
+	{"mode.writable", Error, byKeeper, modeWritable},
+	{"mode.owner", Error, byKeeper, modeOwner},
+	{"mode.folder", Error, byHand, modeFolder},
+	{"links.folder", Error, byKeeper, linksFolder},
+	{"links.stale", Warning, byKeeper, linksStale},
+	{"links.missing", Warning, byKeeper, linksMissing},
+	{"clock.future", Warning, byHand, clockFuture},
 
-	{"postfix.both", Warning, false, postfixBoth},
-	{"postfix.capath-chroot", Warning, false, postfixCApathChroot},
-	{"postfix.verify-without-ca", Error, false, postfixVerifyWithoutCA},
-	{"postfix.ask-without-ca", Warning, false, postfixAskWithoutCA},
-	{"postfix.require", Warning, false, postfixRequire},
-	{"postfix.dane", Warning, false, postfixDANE},
-	{"postfix.no-client-certificate", Note, false, postfixNoClientCertificate},
-	{"postfix.silent", Note, false, postfixSilent},
-	{"postfix.sni-open", Error, true, postfixSNIOpen},
-	{"postfix.unused", Warning, false, postfixUnused},
-	{"sendmail.relative", Error, false, sendmailRelative},
-	{"sendmail.not-asked", Note, false, sendmailNotAsked},
-	{"sendmail.no-client-certificate", Warning, false, sendmailNoClientCertificate},
-	{"sendmail.mc-newer", Warning, false, sendmailMCNewer},
-	{"sendmail.silent", Note, false, sendmailSilent},
-	{"dovecot.old-version", Warning, false, dovecotOldVersion},
-	{"dovecot.plaintext", Warning, false, dovecotPlaintext},
-	{"exim.self-made", Warning, false, eximSelfMade},
-	{"xmail.no-anchors", Error, false, xmailNoAnchors},
-	{"xmail.self-signed", Warning, false, xmailSelfSigned},
+	{"postfix.both", Warning, byHand, postfixBoth},
+	{"postfix.capath-chroot", Warning, byHand, postfixCApathChroot},
+	{"postfix.verify-without-ca", Error, byHand, postfixVerifyWithoutCA},
+	{"postfix.ask-without-ca", Warning, byHand, postfixAskWithoutCA},
+	{"postfix.require", Warning, byHand, postfixRequire},
+	{"postfix.dane", Warning, byHand, postfixDANE},
+	{"postfix.no-client-certificate", Note, byHand, postfixNoClientCertificate},
+	{"postfix.silent", Note, byHand, postfixSilent},
+	{"postfix.sni-open", Error, byKeeper, postfixSNIOpen},
+	{"postfix.unused", Warning, byHand, postfixUnused},
+	{"sendmail.relative", Error, byHand, sendmailRelative},
+	{"sendmail.not-asked", Note, byHand, sendmailNotAsked},
+	{"sendmail.no-client-certificate", Warning, byHand, sendmailNoClientCertificate},
+	{"sendmail.mc-newer", Warning, byHand, sendmailMCNewer},
+	{"sendmail.silent", Note, byHand, sendmailSilent},
+	{"dovecot.old-version", Warning, byHand, dovecotOldVersion},
+	{"dovecot.plaintext", Warning, byHand, dovecotPlaintext},
+	{"exim.self-made", Warning, byHand, eximSelfMade},
+	{"xmail.no-anchors", Error, byHand, xmailNoAnchors},
+	{"xmail.self-signed", Warning, byHand, xmailSelfSigned},
 
-	{"reload.older", Warning, false, reloadOlder},
-	{"live.silent", Warning, false, liveSilent},
-	{"live.no-tls", Error, false, liveNoTLS},
-	{"live.other", Error, true, liveOther},
-	{"live.name", Warning, true, liveName},
-	{"live.old-version", Warning, false, liveOldVersion},
-	{"live.fail", Warning, false, liveFail},
-	{"live.ok", OK, false, liveOK},
+	{"reload.older", Warning, byHand, reloadOlder},
+	{"live.silent", Warning, byHand, liveSilent},
+	{"live.no-tls", Error, byHand, liveNoTLS},
+	{"live.other", Error, byKeeper, liveOther},
+	{"live.name", Warning, byIssuer, liveName},
+	{"live.old-version", Warning, byHand, liveOldVersion},
+	{"live.fail", Warning, byHand, liveFail},
+	{"live.ok", OK, byHand, liveOK},
 }

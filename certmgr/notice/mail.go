@@ -92,6 +92,7 @@ func (m Mail) compose(ns []Notice, now time.Time) []byte {
 func about(n Notice) string {
 	what := map[string]string{
 		"authority": "the CA cannot be asked",
+		"issue":     "no new certificate or list is to be had",
 		"install":   "files cannot be installed",
 		"reload":    "the server cannot be told to read its files",
 		"server":    "the server does not serve its certificate",

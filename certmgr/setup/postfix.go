@@ -174,7 +174,7 @@ func (p *postfix) settings(_ context.Context, f Files, w Wish) (Settings, error)
 		need("smtpd_tls_ask_ccert", "yes")
 	}
 	all.Warnings = append(all.Warnings, p.override...)
-	e, err := newEdit(p.main, func(string) string {
+	e, err := NewEdit(p.main, func(string) string {
 		if len(set) == 0 {
 			return text
 		}

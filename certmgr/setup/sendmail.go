@@ -131,7 +131,7 @@ func (m *sendmail) settings(ctx context.Context, f Files, w Wish) (Settings, err
 		return all, nil
 	}
 	if m.mc == "" || w.Direct {
-		e, err := newEdit(m.cf, func(text string) string { return editSendmailCF(text, set) })
+		e, err := NewEdit(m.cf, func(text string) string { return editSendmailCF(text, set) })
 		all.Edits = append(all.Edits, e)
 		return all, err
 	}
@@ -166,7 +166,7 @@ func (m *sendmail) build(ctx context.Context, set []option) ([]Edit, error) {
 				ErrRefused, m.mc, o.macro, o.name, now)
 		}
 	}
-	first, err := newEdit(m.mc, func(string) string { return edited })
+	first, err := NewEdit(m.mc, func(string) string { return edited })
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (m *sendmail) build(ctx context.Context, set []option) ([]Edit, error) {
 		if path != m.cf && !exists(path) && m.from == "" {
 			continue
 		}
-		e, err := newEdit(path, func(string) string { return cf })
+		e, err := NewEdit(path, func(string) string { return cf })
 		if err != nil {
 			return nil, err
 		}

@@ -87,9 +87,9 @@ func (e Edit) Diff() string {
 	return unified(name, e.Path, string(e.Before), string(e.After))
 }
 
-// newEdit reads a file that shall be changed. Where the path is a link, the edit
-// is of what it leads to.
-func newEdit(path string, after func(before string) string) (Edit, error) {
+// NewEdit is an edit that changes a file, or makes it where it is not there: then
+// before is "". Where the path is a link, the edit is of what it leads to.
+func NewEdit(path string, after func(before string) string) (Edit, error) {
 	path, text, err := readFile(path)
 	e := Edit{Path: path, Existed: err == nil, Before: []byte(text)}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -97,11 +97,6 @@ func newEdit(path string, after func(before string) string) (Edit, error) {
 	}
 	e.After = []byte(after(text))
 	return e, nil
-}
-
-// NewEdit is an edit that makes a file, or changes the one that is there.
-func NewEdit(path string, after func(before string) string) (Edit, error) {
-	return newEdit(path, after)
 }
 
 // readFile reads a configuration file, whole, and tells its path without links.

@@ -113,32 +113,67 @@ func separate(c *config.Config, targets []certmgr.Target) error {
 	return nil
 }
 
-// connector finds the CA: the daemon, or where none runs the folder.
+// connector finds the CA: the daemon, or where none runs the folder, whose key is
+// opened when it is needed.
 func connector(c *config.Config, env Env) func(context.Context) (certmgr.Authority, error) {
-	var mu sync.Mutex
-	var folder *ca.CA
 	f := caFlags{dir: c.CA.Dir}
+	folder := &lazyCA{open: func() (*ca.CA, error) { return openCA(env, c.CA.Dir, c.CA.PassphraseFile) }}
 	return func(ctx context.Context) (certmgr.Authority, error) {
 		client, err := control.Connect(ctx, c.CA.Socket, f.owners()...)
-		if err == nil {
-			return client, nil
-		}
 		switch {
+		case err == nil:
+			return client, nil
 		case !errors.Is(err, control.ErrNotRunning):
 			return nil, err
 		case c.CA.Dir == "":
 			return nil, fmt.Errorf("%w; set ca.dir to a CA on this host, or have certmgr run where there is one", err)
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if folder == nil {
-			folder, err = openCA(env, c.CA.Dir, c.CA.PassphraseFile)
-		}
-		if folder == nil {
+		look, err := ca.Open(c.CA.Dir, ca.OpenOptions{WithoutKey: true})
+		if err != nil {
 			return nil, err
 		}
-		return folder, nil
+		return &withKey{look, folder}, nil
 	}
+}
+
+// A lazyCA is a CA whose key is opened once, when somebody needs it.
+type lazyCA struct {
+	mu     sync.Mutex
+	open   func() (*ca.CA, error)
+	opened *ca.CA
+}
+
+func (l *lazyCA) get() (*ca.CA, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.opened != nil {
+		return l.opened, nil
+	}
+	var err error
+	l.opened, err = l.open()
+	return l.opened, err
+}
+
+// withKey is a CA without its key, but for what needs it.
+type withKey struct {
+	*ca.CA
+	key *lazyCA
+}
+
+func (w *withKey) Issue(r ca.Request) (*ca.Issued, error) {
+	c, err := w.key.get()
+	if err != nil {
+		return nil, err
+	}
+	return c.Issue(r)
+}
+
+func (w *withKey) RenewCRL(by string) (*ca.CRL, error) {
+	c, err := w.key.get()
+	if err != nil {
+		return nil, err
+	}
+	return c.RenewCRL(by)
 }
 
 // webHosts are the hosts that the web may have certificates for.
