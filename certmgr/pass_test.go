@@ -288,4 +288,3 @@ func TestPlan(t *testing.T) {
 		}
 	})
 }
-
