@@ -142,6 +142,14 @@ func TestPairs(t *testing.T) {
 			p.setup(t, "-ask-client-certs")
 			p.expect(t, "after setup", known[c.krb5], known[c.dhcp])
 			p.told(t, "OK")
+			for _, m := range []*machine{p.krb5, p.dhcp} { // all is as certmgr would have it
+				run(t, "certmgr", "-plan", "-config", filepath.Join(m.root, "etc/mailseal/mailseal.toml"))
+				// That certmgr does not run is yellow.
+				out, stderr, _ := daemon.Run(t, nil, "doctor", "-config", filepath.Join(m.root, "etc/mailseal/mailseal.toml"), "-conf", m.conf())
+				if !strings.Contains(out, "verify=OK") || strings.Contains(out, "RED ") {
+					t.Errorf("doctor on %s:\n%s%s", m.name, out, stderr)
+				}
+			}
 			if out := p.dhcp.setup(t, 0, "-prefix", p.dhcp.root, "-conf", p.dhcp.conf()); !strings.Contains(out, "nothing to do") {
 				t.Errorf("a second setup has something to do:\n%s", out)
 			}
