@@ -184,7 +184,7 @@ var testCases = []testCase{
 
 	{id: "mode.key", severity: Error, command: "chmod 600 /etc/mail/certs/host.key", change: key(func(f *File) { f.Mode = 0o644 })},
 	{id: "mode.key", severity: Error, command: "chmod g-r /etc/mail/certs/host.key", change: key(func(f *File) { f.Mode = 0o640 })},
-	{id: "mode.key", kind: Postfix, severity: Warning, change: key(func(f *File) { f.Mode = 0o640 })},
+	{id: "mode.key", kind: Postfix, severity: Note, change: key(func(f *File) { f.Mode = 0o640 })},
 	{id: "pair.ok", severity: OK, without: "mode.key", change: func(w *world, f *Facts, s *Server) {
 		key(func(f *File) { f.Mode = 0o640 })(w, f, s)
 		s.Settings["dontblamesendmail"] = "TrustStickyBit,GroupReadableKeyFile"

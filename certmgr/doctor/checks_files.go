@@ -235,13 +235,13 @@ func modeKey(_ *Facts, s *Server) []hit {
 		seen[k.Path] = true
 		h := hit{args: arguments("path", k.Path, "mode", mode(k.Mode)), commands: []string{"chmod 600 " + quote(k.Path)}}
 		if open&0o004 == 0 {
-			// Debian's Exim and ssl-cert have a group for it.
+			// Exim does not read it as root.
 			if s.Kind == Exim || s.blames("GroupReadableKeyFile") {
 				continue
 			}
 			h.commands = []string{"chmod g-r " + quote(k.Path)}
-			if s.Kind != Sendmail {
-				h.severity = Warning
+			if s.Kind != Sendmail { // as Debian's ssl-cert, whose members may
+				h.severity = Note
 			}
 		}
 		if s.Kind == Sendmail && s.Reload != "" {

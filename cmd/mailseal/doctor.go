@@ -12,7 +12,6 @@ import (
 
 	"mailseal/certmgr/control"
 	"mailseal/certmgr/doctor"
-	"mailseal/certmgr/install"
 	"mailseal/internal/config"
 )
 
@@ -226,24 +225,25 @@ func withTargets(c *config.Config, found []doctor.Instance, all bool) ([]doctor.
 
 // aim says what a target shall be.
 func aim(i *doctor.Instance, c *config.Config, n int) error {
-	t := c.Targets[n]
-	l, err := install.LayoutOf(t.Server, t.Dir, install.Choices{
-		Owner: t.Owner, Group: t.Group, Files: t.Files, DH: t.DH, Public: t.Bundle == "ca+system", Bundle: t.SystemBundle,
-	})
+	from := c.Targets[n]
+	t, err := target(c, n)
 	if err != nil {
-		return fail(exConfig, c.AtTarget(n, "", err))
+		return fail(exConfig, err)
 	}
-	i.Name, i.Kept, i.Issuer, i.Hosts, i.Dir = t.Name, true, t.Issuer, t.Hosts, l.Dir
-	i.Files = map[string]string{}
-	for role, f := range l.Files {
+	i.Name, i.Kept, i.Issuer, i.Hosts, i.Dir = t.Name, true, from.Issuer, t.Hosts, t.Dir
+	i.Files = make(map[string]string)
+	for role, f := range t.Files {
 		i.Files[string(role)] = f.Path
 	}
-	i.Probes, i.Reload = t.Probe, t.Reload
-	if i.Conf == "" && t.Probe == nil {
-		i.Probes = l.Probes
+	i.Reload = from.Reload
+	if from.Probe != nil || i.Conf == "" { // else the server's settings say where
+		i.Probes = []string{}
+		for _, u := range t.Probes {
+			i.Probes = append(i.Probes, u.String())
+		}
 	}
-	if i.Kind == doctor.XMail && i.Conf == "" && t.Dir != "" {
-		i.Conf = t.Dir
+	if i.Kind == doctor.XMail && i.Conf == "" {
+		i.Conf = from.Dir
 	}
 	return nil
 }
