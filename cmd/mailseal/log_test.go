@@ -298,14 +298,22 @@ func FuzzLog(f *testing.F) {
 	f.Add([]byte("Nov 21 09:08:21 mx sm-mta[7]: STARTTLS=server, relay=a+1B [192.0.2.1], version=\x1b, verify=\x07, cipher=X, bits=1/1\n"))
 	f.Add([]byte("Nov 21 09:08:21 mx sm-mta[7]: STARTTLS=server: file \x1b[2J\xe2\x80\xae unsafe: \x9b\n"))
 	f.Fuzz(func(t *testing.T, log []byte) {
-		for _, args := range [][]string{{"log", "-v", "-"}, {"log", "-json", "-"}, {"log", "-f", "-"}, {"log", "-f", "-json", "-"}} {
-			out, errs, status := call(string(log), args...)
-			if status != 0 {
-				t.Fatalf("%s: status %d, %s", args, status, errs)
+		now := time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC)
+		for _, how := range []logReader{{verbose: true}, {json: true}, {follow: true}, {follow: true, json: true}} {
+			var out bytes.Buffer
+			how.env, how.now = Env{Stdin: bytes.NewReader(log), Stdout: &out, Stderr: io.Discard}, now
+			if how.follow { // without the waiting
+				how.reader = tlslog.NewReader(how.tell, true)
+				if err := how.read(context.Background(), "-"); err != nil {
+					t.Fatal(err)
+				}
+				how.reader.Flush()
+			} else if err := how.run(context.Background(), []string{"-"}); err != nil {
+				t.Fatal(err)
 			}
-			for _, r := range out {
+			for _, r := range out.String() {
 				if r != '\n' && !unicode.IsPrint(r) {
-					t.Fatalf("%s: %q", args, out)
+					t.Fatalf("%q", out.String())
 				}
 			}
 		}
