@@ -80,6 +80,7 @@ type certmgrDaemon struct {
 	press   *edition.Press
 	server  *control.Server
 	ln      net.Listener
+	socket  atomic.Pointer[string] // its path, from when it answers
 	opening sync.Mutex
 	wake    chan struct{} // something has changed
 	keeper  atomic.Pointer[certmgr.Keeper]
@@ -127,18 +128,6 @@ func (m *certmgrDaemon) start() (err error) {
 	return nil
 }
 
-// openAuthority opens the CA, if there is one.
-func (m *certmgrDaemon) openAuthority() (err error) {
-	if m.conf.CA.Dir == "" || m.ca != nil {
-		return nil
-	}
-	m.press = edition.NewPress(nil)
-	if m.ca, err = m.open(m.env, m.conf); err == nil {
-		m.now.Store(m.ca)
-	}
-	return err
-}
-
 // once does what is due. The servers come first: most of what they need can be
 // done without the CA.
 func (m *certmgrDaemon) once(ctx context.Context) error {
@@ -147,7 +136,7 @@ func (m *certmgrDaemon) once(ctx context.Context) error {
 	}
 	defer m.logTo.Close()
 	_, failed := m.keeper.Load().Once(ctx)
-	err := m.openAuthority()
+	err := m.openAuthority(m.env)
 	if err == nil && m.ca != nil {
 		err = caError(m.renewCRL(ctx))
 	}
@@ -163,23 +152,24 @@ func (m *certmgrDaemon) run(ctx context.Context, again <-chan os.Signal) error {
 		return err
 	}
 	defer m.logTo.Close()
-	if err := m.openAuthority(); err != nil {
-		return err
-	}
 	v := readVersion()
+	m.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", m.name, "ca", m.conf.CA.Dir, "targets", len(m.conf.Targets))
 	g, ctx := errgroup.WithContext(ctx)
+	if err := m.openAuthority(m.env); err != nil {
+		if len(m.conf.Targets) == 0 {
+			return err
+		}
+		m.complain(m.log, "cannot open the CA", err) // most of what servers need can be done without
+	}
+	m.env.Stdin = nil // nobody types from here on
 	if m.ca != nil {
 		if err := m.serve(ctx, g); err != nil {
 			return err
 		}
-		m.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", m.name, "ca", m.ca.Dir(), "targets", len(m.conf.Targets))
-		m.log.Info("listening", "socket", m.ln.Addr().String())
-	} else {
-		m.log.Info("starting", "version", v.Version, "revision", v.Revision, "config", m.name, "targets", len(m.conf.Targets))
 	}
 	m.next = make(chan *certmgr.Keeper)
 	g.Go(func() error { m.keep(ctx); return nil })
-	g.Go(func() error { m.work(ctx, again); return nil })
+	g.Go(func() error { return m.work(ctx, g, again) })
 	g.Go(func() error {
 		<-ctx.Done()
 		m.tell("STOPPING=1", "WATCHDOG=1")
@@ -202,10 +192,13 @@ func (m *certmgrDaemon) serve(ctx context.Context, g *errgroup.Group) error {
 	if err := m.listen(); err != nil {
 		return err
 	}
-	m.server = control.New(control.Config{State: state, Changed: m.changed, Log: m.log})
+	socket := m.ln.Addr().String()
+	m.log.Info("listening", "socket", socket)
+	server := control.New(control.Config{State: state, Changed: m.changed, Log: m.log})
+	m.server = server
 	g.Go(func() error {
-		if err := m.server.Serve(m.ln); err != nil {
-			return fail(exOSErr, fmt.Errorf("serve %s: %w", m.ln.Addr(), err))
+		if err := server.Serve(m.ln); err != nil {
+			return fail(exOSErr, fmt.Errorf("serve %s: %w", socket, err))
 		}
 		return nil
 	})
@@ -213,9 +206,10 @@ func (m *certmgrDaemon) serve(ctx context.Context, g *errgroup.Group) error {
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.Background(), drain)
 		defer cancel()
-		m.server.Stop(stop)
+		server.Stop(stop)
 		return nil
 	})
+	m.socket.Store(&socket)
 	return nil
 }
 
@@ -234,12 +228,16 @@ const lookAtFolder = time.Minute
 
 // work does what is due, and reads the configuration again, until the context
 // ends.
-func (m *certmgrDaemon) work(ctx context.Context, again <-chan os.Signal) {
+func (m *certmgrDaemon) work(ctx context.Context, g *errgroup.Group, again <-chan os.Signal) error {
 	t := time.NewTicker(lookAtFolder)
 	defer t.Stop()
 	for {
 		if m.ca != nil {
 			m.due(ctx)
+		} else if m.conf.CA.Dir != "" {
+			if err := m.openLate(ctx, g); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-t.C:
@@ -247,7 +245,7 @@ func (m *certmgrDaemon) work(ctx context.Context, again <-chan os.Signal) {
 		case <-again:
 			m.reload(ctx)
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }
@@ -258,6 +256,11 @@ func (m *certmgrDaemon) reload(ctx context.Context) {
 	m.tell(reloading()...)
 	defer m.tell("READY=1")
 	c, err := m.load()
+	restart := false
+	if err == nil && (c.CA.Dir != m.conf.CA.Dir || c.CA.Socket != m.conf.CA.Socket || c.Log.Syslog != m.conf.Log.Syslog) {
+		restart = true
+		c.CA.Dir, c.CA.Socket, c.Log.Syslog = m.conf.CA.Dir, m.conf.CA.Socket, m.conf.Log.Syslog
+	}
 	var state control.State
 	if err == nil && m.ca != nil {
 		state, err = m.state(c)
@@ -272,9 +275,8 @@ func (m *certmgrDaemon) reload(ctx context.Context) {
 		}
 		return
 	}
-	if c.CA.Dir != m.conf.CA.Dir || c.CA.Socket != m.conf.CA.Socket || c.Log.Syslog != m.conf.Log.Syslog {
+	if restart {
 		m.log.Warn("restart to change", "keys", "ca.dir, ca.socket, log.target")
-		c.CA.Dir, c.CA.Socket, c.Log.Syslog = m.conf.CA.Dir, m.conf.CA.Socket, m.conf.Log.Syslog
 	}
 	if m.ca != nil {
 		if opened, err := m.reopen(c); err != nil {

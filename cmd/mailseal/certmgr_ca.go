@@ -11,8 +11,11 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"mailseal/certmgr/ca"
 	"mailseal/certmgr/control"
+	"mailseal/certmgr/edition"
 	"mailseal/internal/config"
 	"mailseal/internal/pki"
 	"mailseal/milter"
@@ -37,6 +40,49 @@ func (m *certmgrDaemon) open(env Env, c *config.Config) (*ca.CA, error) {
 		}
 	}
 	return openCA(env, c.CA.Dir, c.CA.PassphraseFile)
+}
+
+// authority is our own CA, which is opened once, by who needs it first.
+func (m *certmgrDaemon) authority(c *config.Config, env Env) (*ca.CA, error) {
+	m.opening.Lock()
+	defer m.opening.Unlock()
+	if a := m.now.Load(); a != nil {
+		return a, nil
+	}
+	a, err := m.open(env, c)
+	if err != nil {
+		return nil, err
+	}
+	m.now.Store(a)
+	return a, nil
+}
+
+// openAuthority opens the CA, if there is one.
+func (m *certmgrDaemon) openAuthority(env Env) error {
+	if m.conf.CA.Dir == "" {
+		return nil
+	}
+	a, err := m.authority(m.conf, env)
+	if err != nil {
+		return err
+	}
+	m.ca, m.press = a, edition.NewPress(nil)
+	return nil
+}
+
+// openLate opens a CA that could not be opened at the start, and answers for it.
+func (m *certmgrDaemon) openLate(ctx context.Context, g *errgroup.Group) error {
+	err := m.openAuthority(m.env)
+	m.complain(m.log, "cannot open the CA", err)
+	if err != nil {
+		return nil
+	}
+	if err := m.serve(ctx, g); err != nil {
+		return err
+	}
+	m.due(ctx)
+	m.keeper.Load().Changed()
+	return nil
 }
 
 // due does what is due. What fails is tried again a minute later.
@@ -64,11 +110,7 @@ func (m *certmgrDaemon) renewCRL(context.Context) error {
 }
 
 // reopen opens the CA without asking anybody.
-func (m *certmgrDaemon) reopen(c *config.Config) (*ca.CA, error) {
-	env := m.env
-	env.Stdin = nil
-	return m.open(env, c)
-}
+func (m *certmgrDaemon) reopen(c *config.Config) (*ca.CA, error) { return m.open(m.env, c) }
 
 // state is what the server answers from.
 func (m *certmgrDaemon) state(c *config.Config) (control.State, error) {
@@ -132,12 +174,13 @@ func (m *certmgrDaemon) listen() error {
 
 // answers asks our socket as commands do.
 func (m *certmgrDaemon) answers(ctx context.Context, patience time.Duration) error {
-	if m.ln == nil {
+	socket := m.socket.Load()
+	if socket == nil {
 		return nil // without a CA there is nobody to answer
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	c, err := control.Connect(ctx, m.ln.Addr().String())
+	c, err := control.Connect(ctx, *socket)
 	if err != nil {
 		if unasked(err) {
 			return nil

@@ -17,7 +17,13 @@ func (m *certmgrDaemon) newKeeper(c *config.Config) (*certmgr.Keeper, error) {
 		return nil, fail(exConfig, err)
 	}
 	if conf.Connect != nil && c.CA.Dir != "" {
-		conf.Connect = m.authority
+		conf.Connect = func(context.Context) (certmgr.Authority, error) {
+			a, err := m.authority(c, m.env)
+			if a == nil {
+				return nil, err
+			}
+			return a, nil
+		}
 	}
 	conf.Log = m.log
 	k, err := certmgr.New(conf)
@@ -25,19 +31,6 @@ func (m *certmgrDaemon) newKeeper(c *config.Config) (*certmgr.Keeper, error) {
 		return nil, fail(exConfig, err)
 	}
 	return k, nil
-}
-
-// authority is our own CA. -once opens it when it is needed.
-func (m *certmgrDaemon) authority(context.Context) (certmgr.Authority, error) {
-	if a := m.now.Load(); a != nil {
-		return a, nil
-	}
-	m.opening.Lock()
-	defer m.opening.Unlock()
-	if err := m.openAuthority(); err != nil {
-		return nil, err
-	}
-	return m.ca, nil
 }
 
 // keep has a keeper run until the context ends, and another one from when the
