@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mailseal/certmgr/bought"
 	"mailseal/internal/x509key"
 )
 
@@ -54,7 +55,7 @@ func (j *judge) bought(path string) {
 		j.note("%s is not for clients: a peer that asks for the certificate of who sends (verify=) will not take it", path)
 	}
 	if j.offer == nil {
-		chain, err := chainOf(j.leaf, j.rest, append(j.inFile(CA), j.public...), j.now)
+		chain, err := bought.Chain(j.leaf, j.rest, append(j.inFile(CA), j.public...), j.now)
 		if err != nil {
 			j.find(Chain, path, "%v", err)
 			return

@@ -2,7 +2,6 @@ package install
 
 import (
 	"bytes"
-	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"mailseal/certmgr/bought"
 	"mailseal/certmgr/dh"
 	"mailseal/internal/pki"
 	"mailseal/internal/x509key"
@@ -39,7 +39,7 @@ type judge struct {
 	public []*x509.Certificate
 	// offer is what the folder From has, and root where its chain ends, or that
 	// of what is installed; of FromFiles alone.
-	offer *Offer
+	offer *bought.Offer
 	root  *x509.Certificate
 }
 
@@ -140,7 +140,7 @@ func (j *judge) lifetime(path string) {
 	ends := j.leaf.NotAfter.UTC().Format(time.RFC3339)
 	due := Due(j.leaf)
 	if j.target.Issuer == FromFiles {
-		due = remind(j.leaf)
+		due = bought.Remind(j.leaf)
 	}
 	switch {
 	case !j.now.Before(j.leaf.NotAfter):
@@ -176,24 +176,11 @@ func (j *judge) dropped() {
 	if j.target.Issuer != FromFiles {
 		return
 	}
-	switch f := j.state.From; {
-	case !f.Exists:
-		j.note("the folder %s is missing; make it, mode 0700, and drop key and certificate there", j.target.From)
-		return
-	case f.Err != "" || !f.Mode.IsDir():
-		j.note("%s cannot be read: %s", j.target.From, cmp.Or(f.Err, "not a folder"))
-		return
-	case anybody(f.Mode, 0o022):
-		j.note("%s is writable by group or others, who could have another certificate served; chmod go-w %s", j.target.From, j.target.From)
-	}
 	var problems []string
-	j.offer, problems = choose(j.state.Dropped, j.public, j.target.Hosts, j.now)
-	for _, p := range problems {
-		j.note("%s: %s", j.target.From, p)
-	}
-	if j.offer != nil {
+	if j.offer, problems = j.state.From.Choose(j.public, j.target.Hosts, j.now); j.offer != nil {
 		j.root = j.offer.Root
 	}
+	j.notes = append(j.notes, problems...)
 }
 
 // until says that there is nothing to do before an instant.

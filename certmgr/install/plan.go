@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"mailseal/certmgr/bought"
 )
 
 // A Fault is a kind of what can be wrong.
@@ -80,7 +82,7 @@ type Plan struct {
 	// What Obtain makes contents of.
 	anchors, public []*x509.Certificate
 	leaf            *x509.Certificate
-	offer           *Offer
+	offer           *bought.Offer
 }
 
 // Done reports whether nothing is to be done.

@@ -230,3 +230,6 @@ func (t Table) close() error {
 	}
 	return nil
 }
+
+// anybody reports whether others than the owner may do something with a file.
+func anybody(m fs.FileMode, may fs.FileMode) bool { return m.Perm()&may != 0 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mailseal/certmgr/bought"
 	"mailseal/certmgr/hashdir"
 )
 
@@ -30,9 +31,8 @@ type State struct {
 	Table *TableState
 	// Bundle is the system's file of public CAs, where it matters.
 	Bundle Found
-	// From is the folder in which certificates are dropped, and Dropped its files.
-	From    Found
-	Dropped []Dropped
+	// From is the folder in which certificates are dropped.
+	From bought.Folder
 	// Open are folders on the way to the files that others may write to, for
 	// which sendmail refuses every file below them.
 	Open []Open
@@ -93,7 +93,7 @@ func Inspect(t Target) (State, error) {
 	}
 	if t.Issuer == FromFiles {
 		var err error
-		if s.From, s.Dropped, err = inspectFrom(t.From); err != nil {
+		if s.From, err = bought.Read(t.From); err != nil {
 			return State{}, fmt.Errorf("inspect %s: %w", t.Name, err)
 		}
 	}

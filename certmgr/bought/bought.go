@@ -1,4 +1,16 @@
-package install
+// Package bought finds what to install among the files that a public CA has given
+// to somebody, who has dropped them into a folder:
+//
+//	folder, err := bought.Read("/etc/ssl/incoming")
+//	offer, problems := folder.Choose(publicCAs, []string{"mx.example.jp"}, time.Now())
+//
+// They have whatever names and forms the CA's web page gives them: PEM with
+// everything or in several files, DER, PKCS #7, PKCS #12. The key may be one that
+// was made here for a request and has been waiting there. What is not right is
+// said so that somebody can mend it.
+//
+// RFC 5280 section 6 (the chain, by crypto/x509), RFC 6125 (names).
+package bought
 
 import (
 	"bytes"
@@ -48,25 +60,25 @@ func (h *heap) problem(format string, a ...any) {
 }
 
 // sort looks into files. Those that are not about certificates are passed over.
-func sort(files []Dropped) *heap {
+func (f Folder) sort() *heap {
 	h := &heap{}
-	for _, f := range files {
-		if f.Found.Err != "" {
-			h.problem("%s cannot be read: %s", f.Path, f.Found.Err)
+	for _, file := range f.Files {
+		if file.Err != "" {
+			h.problem("%s cannot be read: %s", file.Path, file.Err)
 			continue
 		}
-		if archive(f.Path) {
-			h.problem("%s: unpack it there", f.Path)
+		if slices.Contains([]string{".zip", ".gz", ".tgz", ".7z"}, strings.ToLower(filepath.Ext(file.Path))) {
+			h.problem("%s: unpack it there", file.Path)
 			continue
 		}
-		certs, keys, err := readDropped(f)
+		certs, keys, err := file.parse()
 		if err != nil {
-			h.problem("%s: %v", f.Path, err)
+			h.problem("%s: %v", file.Path, err)
 			continue
 		}
 		for _, c := range certs {
 			if !slices.ContainsFunc(h.certs, func(l lying[*x509.Certificate]) bool { return l.what.Equal(c) }) {
-				h.certs = append(h.certs, lying[*x509.Certificate]{c, f.Path})
+				h.certs = append(h.certs, lying[*x509.Certificate]{c, file.Path})
 			}
 		}
 		for _, k := range keys {
@@ -74,17 +86,18 @@ func sort(files []Dropped) *heap {
 			if !ok {
 				continue
 			}
-			h.keys = append(h.keys, lying[crypto.Signer]{signer, f.Path})
-			if anybody(f.Found.Mode, 0o044) {
-				h.problem("%s has a private key, and others may read it: chmod 600 %s", f.Path, f.Path)
+			h.keys = append(h.keys, lying[crypto.Signer]{signer, file.Path})
+			if file.Mode.Perm()&0o044 != 0 {
+				h.problem("%s has a private key, and others may read it: chmod 600 %s", file.Path, file.Path)
 			}
 		}
 	}
 	return h
 }
 
-func readDropped(f Dropped) ([]*x509.Certificate, []crypto.PrivateKey, error) {
-	content, ending := f.Found.Content, strings.ToLower(filepath.Ext(f.Path))
+// parse finds certificates and keys.
+func (f File) parse() ([]*x509.Certificate, []crypto.PrivateKey, error) {
+	content, ending := f.Content, strings.ToLower(filepath.Ext(f.Path))
 	switch {
 	case len(content) == 0:
 		return nil, nil, nil // is being written
@@ -100,12 +113,22 @@ func readDropped(f Dropped) ([]*x509.Certificate, []crypto.PrivateKey, error) {
 	return nil, nil, nil
 }
 
-// choose finds the newest certificate in a folder that is right in every respect:
+// Choose finds the newest certificate in a folder that is right in every respect:
 // its key is there, it is in time, covers the hosts and is for servers, and the
-// certificates up to a root are there. The problems say of all that are newer, or
-// of all where none is right, what is to be done about them.
-func choose(files []Dropped, public []*x509.Certificate, hosts []string, now time.Time) (*Offer, []string) {
-	h := sort(files)
+// certificates up to a root are there or among the public ones. The problems say of
+// all that are newer, or of all where none is right, what is to be done about them;
+// and what is wrong with the folder.
+func (f Folder) Choose(public []*x509.Certificate, hosts []string, now time.Time) (*Offer, []string) {
+	switch {
+	case !f.Exists:
+		return nil, []string{fmt.Sprintf("the folder %s is missing; make it, mode 0700, and drop key and certificate there", f.Path)}
+	case f.Err != "":
+		return nil, []string{fmt.Sprintf("%s cannot be read: %s", f.Path, f.Err)}
+	}
+	h := f.sort()
+	if f.Mode.Perm()&0o022 != 0 {
+		h.problem("%s is writable by group or others, who could have another certificate served; chmod go-w %s", f.Path, f.Path)
+	}
 	leaves := slices.DeleteFunc(slices.Clone(h.certs), func(l lying[*x509.Certificate]) bool { return l.what.IsCA })
 	slices.SortStableFunc(leaves, func(a, b lying[*x509.Certificate]) int {
 		return cmp.Or(b.what.NotBefore.Compare(a.what.NotBefore), b.what.NotAfter.Compare(a.what.NotAfter))
@@ -122,15 +145,15 @@ func choose(files []Dropped, public []*x509.Certificate, hosts []string, now tim
 		h.problem("%s (%s): %v", l.path, l.what.Subject, err)
 	}
 	if len(leaves) == 0 {
-		h.waiting()
+		h.waiting(f.Path)
 	}
 	return nil, h.problems
 }
 
 // waiting says what is missing where there is no certificate at all.
-func (h *heap) waiting() {
+func (h *heap) waiting(dir string) {
 	if len(h.keys) == 0 {
-		h.problem("there is no certificate with its key; drop key, certificate and what came with it there, as PEM or .p12 (its passphrase in NAME.pass)")
+		h.problem("%s has no certificate with its key; drop key, certificate and what came with it there, as PEM or .p12 (its passphrase in NAME.pass)", dir)
 	}
 	for _, k := range h.keys {
 		h.problem("%s is a key that waits for its certificate; drop it there", k.path)
@@ -138,7 +161,11 @@ func (h *heap) waiting() {
 }
 
 func (h *heap) offer(l lying[*x509.Certificate], pool []*x509.Certificate, hosts []string, now time.Time) (*Offer, error) {
-	i := slices.IndexFunc(h.keys, func(k lying[crypto.Signer]) bool { return x509key.Pairs(l.what, k.what) })
+	fits := func(k lying[crypto.Signer]) bool { return x509key.Pairs(l.what, k.what) }
+	i := slices.IndexFunc(h.keys, func(k lying[crypto.Signer]) bool { return k.path == l.path && fits(k) })
+	if i < 0 {
+		i = slices.IndexFunc(h.keys, fits) // renewed for the same key, it is in the older file
+	}
 	if i < 0 {
 		return nil, fmt.Errorf("its private key is not there; drop it there, too")
 	}
@@ -147,7 +174,7 @@ func (h *heap) offer(l lying[*x509.Certificate], pool []*x509.Certificate, hosts
 		return nil, fmt.Errorf("has expired at %s; drop a newer one there", l.what.NotAfter.UTC().Format(time.RFC3339))
 	case now.Before(l.what.NotBefore):
 		return nil, fmt.Errorf("is not valid before %s", l.what.NotBefore.UTC().Format(time.RFC3339))
-	case !isFor(l.what, x509.ExtKeyUsageServerAuth):
+	case !slices.Contains(l.what.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(l.what.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return nil, fmt.Errorf("is not for servers")
 	}
 	for _, host := range hosts {
@@ -155,7 +182,7 @@ func (h *heap) offer(l lying[*x509.Certificate], pool []*x509.Certificate, hosts
 			return nil, fmt.Errorf("does not cover %s; it has %s", host, strings.Join(l.what.DNSNames, ", "))
 		}
 	}
-	chain, err := chainOf(l.what, nil, pool, now)
+	chain, err := Chain(l.what, nil, pool, now)
 	if err != nil {
 		return nil, err
 	}
@@ -166,18 +193,18 @@ func (h *heap) offer(l lying[*x509.Certificate], pool []*x509.Certificate, hosts
 	return o, nil
 }
 
-// chainOf is a certificate, those between, and the root, of which all roots in the
+// Chain is a certificate, those between, and the root, of which all roots in the
 // pool are good.
-func chainOf(leaf *x509.Certificate, between, pool []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
+func Chain(leaf *x509.Certificate, between, pool []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	roots, middle := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range slices.Concat(between, pool) {
-		if selfIssued(c) {
+		if selfSigned(c) {
 			roots.AddCert(c)
 		} else if !c.Equal(leaf) {
 			middle.AddCert(c)
 		}
 	}
-	if selfIssued(leaf) {
+	if selfSigned(leaf) {
 		return nil, fmt.Errorf(`is signed by itself and by no CA; want a bought one, or issuer = "self"`)
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: middle, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
@@ -198,19 +225,21 @@ func missing(leaf *x509.Certificate, pool []*x509.Certificate, err error) error 
 		if i < 0 {
 			from := ""
 			if len(at.IssuingCertificateURL) > 0 {
-				from = ", which is at " + at.IssuingCertificateURL[0]
+				from = " (it is at " + at.IssuingCertificateURL[0] + ")"
 			}
-			return fmt.Errorf("the certificate of its issuer, %s, is not there%s; drop it there, too", at.Issuer, from)
+			return fmt.Errorf("the certificate of its issuer, %s, is neither there nor a public CA's; drop it there, too%s", at.Issuer, from)
 		}
-		if at = pool[i]; selfIssued(at) {
+		if at = pool[i]; selfSigned(at) {
 			break
 		}
 	}
 	return fmt.Errorf("no chain to a root: %w", err)
 }
 
-// remind is when somebody should drop a newer one: thirty days before the end, or
+// Remind is when somebody should drop a newer one: thirty days before the end, or
 // when a third of a shorter life is left.
-func remind(c *x509.Certificate) time.Time {
+func Remind(c *x509.Certificate) time.Time {
 	return c.NotAfter.Add(-min(30*24*time.Hour, c.NotAfter.Sub(c.NotBefore)/3))
 }
+
+func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
