@@ -25,7 +25,7 @@ const (
 	// reloadLimit is how long a server's reload may take.
 	reloadLimit = time.Minute
 	// proofLimit is how long after that it may take until it serves what is new.
-	proofLimit = 30 * time.Second
+	proofLimit = time.Minute
 )
 
 // job is what the journal has to know before the first change.
@@ -135,13 +135,12 @@ func (s *setupRun) prove(ctx context.Context, limit time.Duration) ([]probe.Resu
 	for end := time.Now().Add(limit); ; {
 		reports, err := k.Once(ctx)
 		if err == nil {
+			var proof []probe.Result
 			for _, r := range reports {
-				if r.Absent {
-					err = fmt.Errorf("%s: nobody answers", s.target.Name)
-				}
-				if err == nil {
-					return r.Proof, nil
-				}
+				proof = append(proof, r.Proof...)
+			}
+			if err = served(proof); err == nil {
+				return proof, nil
 			}
 		}
 		if time.Now().After(end) || ctx.Err() != nil {
@@ -152,6 +151,17 @@ func (s *setupRun) prove(ctx context.Context, limit time.Duration) ([]probe.Resu
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
+}
+
+// served is what is wrong with what a server serves: one that does not answer is
+// right for certmgr, and not here.
+func served(proof []probe.Result) error {
+	for _, p := range proof {
+		if !p.OK() {
+			return fmt.Errorf("%s: %w", p.URL, p.Err)
+		}
+	}
+	return nil
 }
 
 // settled reports whether nothing is left to do: the settings are right, and the
@@ -197,13 +207,14 @@ func (s *setupRun) takeBack(job setup.Job, why error) error {
 	if len(u.Left) > 0 {
 		return fmt.Errorf("%w; all was put back but for %s, which somebody else has changed meanwhile", why, strings.Join(u.Left, ", "))
 	}
-	if u.Nothing() {
-		return fmt.Errorf("%w; all is as it was before", why)
+	but := ""
+	if s.newCA != nil && there(filepath.Join(s.newCA.dir, "cacert.pem")) {
+		but = ", but for the new CA in " + s.newCA.dir
 	}
-	if err := reload(ctx, s.reloads, job.Address); err != nil {
-		return fmt.Errorf("%w; all is as it was before, and the server may not know it: have it read its files", why)
+	if !u.Nothing() && reload(ctx, s.reloads, job.Address) != nil {
+		but += ", and the server may not know it: have it read its files"
 	}
-	return fmt.Errorf("%w; all is as it was before", why)
+	return fmt.Errorf("%w; all is as it was before%s", why, but)
 }
 
 // revert takes back what this run has changed, where an earlier one stays. If that

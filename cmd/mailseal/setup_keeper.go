@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"slices"
+	"time"
 
 	"mailseal/certmgr"
 )
@@ -21,5 +22,6 @@ func (s *setupRun) keeper(change func(*certmgr.Target)) (*certmgr.Keeper, error)
 		}
 	}
 	c.Notify, c.Log = nil, slog.New(slog.DiscardHandler) // it is told here
+	c.ProofTime = 2 * time.Second                        // and waited for
 	return certmgr.New(c)
 }
