@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -168,6 +169,26 @@ func TestParsePostfix(t *testing.T) {
 	tree = postfixTreeOf("/srv/mx 1", "command_directory = /opt/sbin\nshlib_directory=/opt/lib\n")
 	if got, want := tree.command("postfix", "reload"), "LD_LIBRARY_PATH=/opt/lib /opt/sbin/postfix -c '/srv/mx 1' reload"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestOwn: what a main.cf names is run only where nobody else could have written it.
+func TestOwn(t *testing.T) {
+	good := File{State: Read, Mode: 0o644, UID: 0, Open: []Folder{{"/tmp", fs.ModeSticky | 0o777}}}
+	if !own(good) {
+		t.Error("root's is not taken")
+	}
+	for name, change := range map[string]func(*File){
+		"somebody else's": func(f *File) { f.UID = os.Geteuid() + 4711 },
+		"writable":        func(f *File) { f.Mode = 0o664 },
+		"missing":         func(f *File) { f.State = Missing },
+		"open folder":     func(f *File) { f.Open = []Folder{{"/srv", 0o777}} },
+	} {
+		f := good
+		change(&f)
+		if own(f) {
+			t.Errorf("%s: taken", name)
+		}
 	}
 }
 

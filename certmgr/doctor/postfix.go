@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"context"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -51,6 +53,13 @@ func postfixTreeOf(conf, mainCF string) postfixTree {
 	return t
 }
 
+// own reports whether nobody but root and who asks can have written a file. What
+// another one's names is not run.
+func own(f File) bool {
+	open := slices.ContainsFunc(f.Open, func(d Folder) bool { return d.Mode&fs.ModeSticky == 0 })
+	return f.State == Read && (f.UID == 0 || f.UID == os.Geteuid()) && f.Mode.Perm()&0o022 == 0 && !open
+}
+
 func (t postfixTree) usual() bool {
 	return t.programs == "" && (t.conf == "/etc/postfix" || t.conf == "/usr/local/etc/postfix")
 }
@@ -84,7 +93,9 @@ func (i Instance) postfix(ctx context.Context, s *Server) []string {
 		s.unread(err)
 		return nil
 	}
-	i.tree = postfixTreeOf(i.Conf, string(content))
+	if i.tree = (postfixTree{conf: i.Conf}); own(stat(s.Conf)) {
+		i.tree = postfixTreeOf(i.Conf, string(content))
+	}
 	s.Reload = i.tree.command("postfix", "reload")
 	s.Postconf = strings.TrimSpace(i.tree.command("postconf", ""))
 	out, err := i.tree.postconf(ctx, append([]string{"-x"}, postfixSettings...)...)
