@@ -57,6 +57,13 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s, "", false
 }
 
+// probed has the causes for certmgr's words (certmgr/probe). What is not here is
+// that something else is served, or nothing.
+var probed = map[string]string{
+	"not-offered": "not-offered", "unavailable": "unavailable", "handshake": "handshake", "old-version": "version", "expired": "expired",
+	"not-yet-valid": "not-yet-valid", "self-signed": "self-signed", "unknown-ca": "unknown-ca", "incomplete": "intermediate", "other-name": "name",
+}
+
 func (r *Reader) certmgr(e logline.Entry, text string, raw []byte) {
 	event, v := pairs(text)
 	switch {
@@ -72,7 +79,7 @@ func (r *Reader) certmgr(e logline.Entry, text string, raw []byte) {
 		}
 		ev.Said, ev.Version, ev.Reason = event, bounded(v["tls"]), bounded(v["error"])
 		if ev.Verdict.Bad() {
-			if ev.Cause = cause.Of(ev.Reason); ev.Cause == nil {
+			if ev.Cause = cause.Find(probed[v["cause"]]); ev.Cause == nil {
 				ev.Cause = cause.Find("not-served")
 			}
 		} else if ev.Verdict.Good() {
