@@ -44,14 +44,27 @@ func (l look) same(o look) bool {
 // looks are of a target's files, by path.
 type looks map[string]look
 
+// untouched reports whether a survey has found all as it was, so that there is
+// nothing to be looked at.
+func (l looks) untouched(entries []entry) bool {
+	if len(l) != len(entries) {
+		return false
+	}
+	for i := range entries {
+		e := &entries[i]
+		if old, known := l[e.path]; !known || old.racy || old.stat != e.stat || old.link != e.link {
+			return false
+		}
+	}
+	return true
+}
+
 // lookAt looks at what a survey has found. Files that have not been touched since
 // the look before are read only if whole says so.
 func lookAt(entries []entry, before looks, whole bool) looks {
 	now := make(looks, len(entries))
+	buffer := make([]byte, 16<<10)
 	for _, e := range entries {
-		if _, listed := now[e.path]; listed && e.inFolder {
-			continue // it is of interest itself, too
-		}
 		old, known := before[e.path]
 		l := look{stat: e.stat, link: e.link}
 		switch {
@@ -62,7 +75,7 @@ func lookAt(entries []entry, before looks, whole bool) looks {
 			l = old
 			l.link = e.link
 		default:
-			l = read(e, l)
+			l = read(e, l, buffer)
 		}
 		now[e.path] = l
 	}
@@ -71,7 +84,7 @@ func lookAt(entries []entry, before looks, whole bool) looks {
 
 // read reads a small file. What was found before it is opened may be another file
 // by then, so all of the look is of the open one.
-func read(e entry, l look) look {
+func read(e entry, l look, buffer []byte) look {
 	f, err := os.OpenFile(e.real, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return look{link: l.link}
@@ -82,7 +95,7 @@ func read(e entry, l look) look {
 	}
 	defer f.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(f, maxHashed+1))
+	n, err := io.CopyBuffer(h, io.LimitReader(f, maxHashed+1), buffer)
 	if err != nil || n > maxHashed {
 		return l
 	}

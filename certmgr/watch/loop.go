@@ -8,17 +8,19 @@ import (
 )
 
 const (
-	// wholly is the number of polls of which one reads all files.
-	wholly = 10
+	// wholly is the number of polls of which one reads all files, each target's at
+	// another one.
+	wholly = 30
 	// rounds bounds how often folders are followed that change meanwhile.
 	rounds = 5
 )
 
 // A target is what one name stands for. The loop owns it.
 type target struct {
-	name    string
-	number  int
-	paths   []string
+	name   string
+	number int
+	paths  []string
+	interest
 	seen    looks
 	folders []string // that matter to it
 }
@@ -147,10 +149,13 @@ func (l *loop) bursts(now time.Time) []disturbed {
 func (l *loop) look(t *target, whole bool) looks {
 	var s *survey
 	for range rounds {
-		s = surveyOf(t.paths)
+		s = t.interest.survey()
 		if !l.attend(t, s.folders) {
 			break
 		}
+	}
+	if !whole && t.seen.untouched(s.entries) {
+		return t.seen
 	}
 	return lookAt(s.entries, t.seen, whole)
 }
@@ -190,7 +195,7 @@ func (l *loop) set(targets map[string][]string) {
 		if l.targets[name] != nil {
 			continue
 		}
-		t := &target{name: name, number: len(l.targets), paths: slices.Clone(paths)}
+		t := &target{name: name, number: len(l.targets), paths: slices.Clone(paths), interest: interestIn(paths)}
 		l.targets[name] = t
 		t.seen = l.look(t, true)
 	}

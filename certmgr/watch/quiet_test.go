@@ -434,7 +434,7 @@ func TestWhole(t *testing.T) {
 	y := newYard(t)
 	y.write("host.key", "1")
 	path := y.path("host.key")
-	entries := surveyOf([]string{path}).entries
+	entries := interestIn([]string{path}).survey().entries
 	before := lookAt(entries, nil, false)
 	if l := before[path]; !l.racy || l.unread {
 		t.Fatalf("a file that was just written: %+v", l)
@@ -456,13 +456,13 @@ func TestFull(t *testing.T) {
 	for i := range maxEntries + 1 {
 		y.write(filepath.Join("spool", fmt.Sprint(i)), "")
 	}
-	s := surveyOf([]string{y.path("spool")})
+	s := interestIn([]string{y.path("spool")}).survey()
 	before := lookAt(s.entries, nil, true)
 	if len(before) != 1 {
 		t.Fatalf("%d files are looked at", len(before))
 	}
 	y.write("spool/new", "")
-	if lookAt(surveyOf([]string{y.path("spool")}).entries, before, false).same(before) {
+	if lookAt(interestIn([]string{y.path("spool")}).survey().entries, before, false).same(before) {
 		t.Error("a new file is not noticed")
 	}
 }

@@ -52,24 +52,32 @@ type entry struct {
 	real string // without links
 	link string // where the last link on the way leads
 	full bool   // a folder that is not looked into: it has too many files
-	// inFolder: it is of interest for being in a folder that is. Then a link is
-	// one, and not what it leads to.
-	inFolder bool
 }
 
 // A survey finds what a target's paths lead to, and the folders in which a change
 // can lead them elsewhere.
 type survey struct {
-	entries []entry
+	entries []entry // no path twice
 	folders map[string]names
 	// parents are folders that were found, by the way to them.
 	parents map[string]string
 }
 
-func surveyOf(paths []string) *survey {
-	s := &survey{folders: map[string]names{}, parents: map[string]string{"/": "/"}}
+// An interest is paths, each once.
+type interest map[string]struct{}
+
+func interestIn(paths []string) interest {
+	i := make(interest, len(paths))
 	for _, p := range paths {
-		s.add(filepath.Join("/", p))
+		i[filepath.Join("/", p)] = struct{}{}
+	}
+	return i
+}
+
+func (i interest) survey() *survey {
+	s := &survey{folders: map[string]names{}, parents: map[string]string{"/": "/"}, entries: make([]entry, 0, len(i))}
+	for path := range i {
+		s.add(path, i)
 	}
 	return s
 }
@@ -87,8 +95,9 @@ func (s *survey) watch(folder, name string) {
 	}
 }
 
-// add follows a path, and looks into the folder that it may lead to.
-func (s *survey) add(path string) {
+// add follows a path, and looks into the folder that it may lead to. What is in
+// there counts for what it is, a link for one, unless it is of interest itself.
+func (s *survey) add(path string, i interest) {
 	e := entry{path: path}
 	e.real, e.stat, e.link = s.follow(path, 0)
 	s.entries = append(s.entries, e)
@@ -102,7 +111,13 @@ func (s *survey) add(path string) {
 		return
 	}
 	for _, name := range files {
-		child := entry{path: filepath.Join(path, name), real: filepath.Join(e.real, name), inFolder: true}
+		child := entry{path: join(path, name)}
+		if _, listed := i[child.path]; listed {
+			continue
+		}
+		if child.real = child.path; e.real != path {
+			child.real = join(e.real, name)
+		}
 		if child.stat, err = lstat(child.real); err != nil {
 			continue // it has gone since
 		}
@@ -111,6 +126,14 @@ func (s *survey) add(path string) {
 		}
 		s.entries = append(s.entries, child)
 	}
+}
+
+// join is filepath.Join where nothing is to be cleaned.
+func join(folder, name string) string {
+	if folder == "/" {
+		return folder + name
+	}
+	return folder + "/" + name
 }
 
 func list(dir string) ([]string, error) {
@@ -135,7 +158,9 @@ func (s *survey) follow(path string, links int) (real string, st stat, link stri
 	}
 	name := filepath.Base(path)
 	s.watch(parent, name)
-	real = filepath.Join(parent, name)
+	if real = join(parent, name); real == path {
+		real = path // one string
+	}
 	st, err := lstat(real)
 	if err != nil || !st.is(unix.S_IFLNK) {
 		return real, st, ""
@@ -163,7 +188,7 @@ func (s *survey) walk(path string, links int) (real string, ok bool) {
 		return "", false
 	}
 	name := filepath.Base(path)
-	real = filepath.Join(above, name)
+	real = join(above, name)
 	st, err := lstat(real)
 	if err == nil && st.is(unix.S_IFDIR) {
 		return real, true
