@@ -135,7 +135,8 @@ func TestSystemCallsCA(t *testing.T) {
 }
 
 // TestRcCA: FreeBSD's scripts of certmgr and the web start, reload and stop
-// them; with a wrong configuration certmgr's starts nothing.
+// them; with a wrong configuration certmgr's starts nothing, with an installation
+// that cannot be put right it does.
 func TestRcCA(t *testing.T) {
 	f := newFreeBSD(t, "dash")
 	b := newBureau(t)
@@ -163,6 +164,20 @@ func TestRcCA(t *testing.T) {
 				t.Errorf("a wrong configuration: status %d, %s", status, errs)
 			}
 			ok(t, os.Rename(b.path("etc/kept.toml"), b.path("etc/ca.toml")))
+			// What cannot be put right keeps no server from its start.
+			conf, err := os.ReadFile(b.path("etc/ca.toml"))
+			ok(t, err)
+			b.put("etc/ca.toml", string(conf)+fmt.Sprintf("[certmgr]\nstate = %q\n[[target]]\nname = \"mx\"\nserver = \"files\"\nhosts = [\"mx.example.test\"]\ndir = %q\nkey = \"p256\"\nprobe = \"off\"\n"+
+				"reload = \"none\"\nfiles = { key = \"mx.key\", certificate = \"mx.crt\" }\n", b.path("keeper"), b.path("certs")))
+			b.put("keeper/install/mx.journal", "{")
+			if out, errs, status := f.service("start"); status != 0 || !strings.Contains(errs, "an installation that was cut short is not put right, see above") || out != "Starting "+name+".\n" {
+				t.Errorf("status %d, %q, %q", status, out, errs)
+			}
+			f.logs("listening")
+			if _, errs, status := f.service("stop"); status != 0 {
+				t.Errorf("stop: status %d, %s", status, errs)
+			}
+			ok(t, os.Remove(b.path("keeper/install/mx.journal")))
 		}
 		f.wants("start", "Starting "+name+".\n", "", 0)
 		if tt.socket != "" {
