@@ -26,9 +26,11 @@ type Job struct {
 	// read its files again, where it then answers ("": nobody asks).
 	Server, Config, Reload, Address string
 	Edits                           []Edit
-	// Files are those that package certmgr makes, and Dir their folder.
+	// Files are those that package certmgr makes, Dir their folder, and Links the
+	// names of links that it makes there besides those by hash.
 	Files []string
 	Dir   string
+	Links []string
 }
 
 // A Journal remembers what setups have changed, in a folder of its own:
@@ -84,6 +86,7 @@ type folder struct {
 	Mode  fs.FileMode       `json:"mode,omitempty"`
 	UID   int               `json:"uid,omitempty"`
 	Links map[string]string `json:"links,omitempty"`
+	Names []string          `json:"names,omitempty"` // of links besides those by hash
 }
 
 func (j *Journal) path(name, ending string) string { return filepath.Join(j.dir, name+ending) }
@@ -160,7 +163,7 @@ func (j *Journal) Begin(job Job) error {
 		}
 	}
 	if r.Dir.Path == "" && job.Dir != "" {
-		if r.Dir, err = inspectFolder(job.Dir); err != nil {
+		if r.Dir, err = inspectFolder(job.Dir, job.Links); err != nil {
 			return err
 		}
 	}
@@ -227,8 +230,8 @@ func hashLink(name string) bool {
 }
 
 // inspectFolder reads a folder's links.
-func inspectFolder(path string) (folder, error) {
-	f := folder{Path: path, Links: map[string]string{}}
+func inspectFolder(path string, names []string) (folder, error) {
+	f := folder{Path: path, Links: map[string]string{}, Names: names}
 	var stat syscall.Stat_t
 	err := syscall.Stat(path, &stat)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -243,7 +246,7 @@ func inspectFolder(path string) (folder, error) {
 		return folder{}, err
 	}
 	for _, e := range entries {
-		if !hashLink(e.Name()) || e.Type() != fs.ModeSymlink {
+		if e.Type() != fs.ModeSymlink || !hashLink(e.Name()) && !slices.Contains(names, e.Name()) {
 			continue
 		}
 		if f.Links[e.Name()], err = os.Readlink(filepath.Join(path, e.Name())); err != nil {

@@ -232,8 +232,8 @@ func (m *sendmail) builder(ctx context.Context, mc, text string) (builder, error
 	if best < 0 {
 		return builder{}, fmt.Errorf("%w: %s cannot be built: %v; mend that, or say -direct to edit sendmail.cf alone", ErrRefused, mc, failed)
 	}
-	return builder{}, fmt.Errorf("%w: %s differs in %d lines from what %s makes: somebody has edited one of them and not the other; "+
-		"build it (make -C %s) when the second is right, or say -direct to edit sendmail.cf alone", ErrRefused, m.cf, best, mc, m.conf)
+	return builder{}, fmt.Errorf("%w: %s is not what %s makes (lines that differ: %d): somebody has edited one of them and not the other; "+
+		"build it (make -C %s) when the second is right, or say -direct to edit sendmail.cf alone", ErrRefused, m.cf, mc, best, m.conf)
 }
 
 // different counts the lines that one has and the other has not.

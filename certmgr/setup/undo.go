@@ -159,7 +159,7 @@ func (f folder) restore() error {
 	if !exists(f.Path) {
 		return nil
 	}
-	now, err := inspectFolder(f.Path)
+	now, err := inspectFolder(f.Path, f.Names)
 	if err != nil {
 		return err
 	}

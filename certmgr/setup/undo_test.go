@@ -77,7 +77,7 @@ func (h *host) job() Job {
 	h.check(err)
 	return Job{
 		Name: "postfix", Server: "postfix", Edits: []Edit{fresh, edit}, Dir: h.path("certs"),
-		Files: []string{h.path("certs/host.key"), h.path("certs/host.cert"), h.path("certs/crl.pem")},
+		Files: []string{h.path("certs/host.key"), h.path("certs/host.cert"), h.path("certs/crl.pem")}, Links: []string{"public-cas.pem"},
 	}
 }
 
@@ -89,6 +89,7 @@ func (h *host) install() (ours map[string]string) {
 	}
 	h.check(os.Remove(h.path("certs/2c52b46b.0")))
 	h.check(os.Symlink("host.cert", h.path("certs/01234567.0")))
+	h.check(os.Symlink("/usr/share/bundle.pem", h.path("certs/public-cas.pem")))
 	return ours
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -38,6 +39,7 @@ func (s *setupRun) job() setup.Job {
 		j.Files = append(j.Files, f.Path)
 	}
 	slices.Sort(j.Files)
+	j.Links = slices.Sorted(maps.Keys(s.layout.Links))
 	if s.target.Probe == nil || len(s.target.Probe) > 0 {
 		j.Address = s.smtpAddress()
 	}

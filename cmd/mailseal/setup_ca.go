@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"mailseal/certmgr/ca"
+	"mailseal/internal/config"
 	"mailseal/internal/durable"
 )
 
@@ -71,6 +72,9 @@ func (s *setupRun) authority() (dir, passphrase string, err error) {
 			pass = usual
 		}
 	}
+	if err := s.oneCA(dir); err != nil {
+		return "", "", err
+	}
 	if named != "" {
 		dir = ""
 	}
@@ -78,6 +82,31 @@ func (s *setupRun) authority() (dir, passphrase string, err error) {
 		pass = ""
 	}
 	return dir, pass, nil
+}
+
+// oneCA refuses a daemon at the socket that has another CA than the folder: it would
+// be asked, and sign.
+func (s *setupRun) oneCA(dir string) error {
+	socket := config.Default(goos).CA.Socket
+	switch {
+	case s.old != nil && (s.place.Prefix == "" || s.says("ca.socket")):
+		socket = s.old.CA.Socket
+	case s.place.Prefix != "":
+		socket = s.under(socket)
+	}
+	f := caFlags{dir: dir, socket: socket}
+	daemon, err := f.daemon()
+	if daemon == nil || err != nil {
+		return err
+	}
+	if c, ok := daemon.(interface{ Close() }); ok {
+		defer c.Close()
+	}
+	here, err := ca.Open(dir, ca.OpenOptions{WithoutKey: true})
+	if err != nil || !here.Certificate().Equal(daemon.Certificate()) {
+		return failf(exConfig, "certmgr at %s has another CA, %s, than %s; say its folder with -ca, or give this configuration a ca.socket of its own", socket, daemon.Certificate().Subject, dir)
+	}
+	return nil
 }
 
 func there(path string) bool {

@@ -16,7 +16,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailseal/test/daemon"
-	"mailseal/test/rig"
 )
 
 // greeter is a server that greets and says nothing else.
@@ -186,47 +185,4 @@ func runBy(t *testing.T, by []string, p *place, args []string) (string, int) {
 		t.Fatal(err)
 	}
 	return out.String(), cmd.ProcessState.ExitCode()
-}
-
-// TestSendmailByHand: where somebody has edited sendmail.cf and not what it is built
-// from, neither is touched; -direct edits the first alone.
-func TestSendmailByHand(t *testing.T) {
-	if _, err := exec.LookPath("m4"); err != nil {
-		t.Skip("m4 is not installed")
-	}
-	tree := os.Getenv("MAILSEAL_MTA")
-	if tree == "" {
-		tree = filepath.Join(rig.Root(t), "build/mta")
-	}
-	lib := filepath.Join(tree, "usr/share/sendmail/cf")
-	if _, err := os.Stat(lib); err != nil {
-		t.Skip("sendmail's cf files are not installed; run test/tools.sh as root")
-	}
-	p := newPlace(t)
-	mc := filepath.Join(p.sendmail, "sendmail.mc")
-	p.write(t, mc, "divert(0)dnl\ninclude(`"+lib+"/m4/cf.m4')dnl\nOSTYPE(`linux')dnl\ndefine(`confDOMAIN_NAME', `mx.example.jp')dnl\nMAILER(`smtp')dnl\n")
-	cf, err := exec.Command("m4", mc).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"setup", "sendmail", "-prefix", p.dir, "-probe", greeter(t, "mx.example.jp ESMTP Sendmail 8.17")}
-	check := func(what string, edited string, status int, wants ...string) {
-		t.Helper()
-		p.write(t, filepath.Join(p.sendmail, "sendmail.cf"), edited)
-		out, got := runBy(t, nil, p, args)
-		if got != status {
-			t.Errorf("%s: status %d, want %d\n%s", what, got, status, out)
-		}
-		for _, w := range wants {
-			if !strings.Contains(out, w) {
-				t.Errorf("%s: want %q:\n%s", what, w, out)
-			}
-		}
-	}
-	byHand := string(cf) + "O LogLevel=12\n"
-	check("as built", string(cf), 75, "+define(`confSERVER_KEY', `"+p.sendmail+"/certs/host.key')dnl\n", "+O ServerKeyFile="+p.sendmail+"/certs/host.key\n")
-	check("built at another time", "# "+string(cf), 75, "nothing was done")
-	check("by hand", byHand, 78, "differs in 1 lines from what ", "somebody has edited one of them and not the other", "-direct")
-	args = append(args, "-direct")
-	check("-direct", byHand, 75, "+O ServerKeyFile="+p.sendmail+"/certs/host.key\n")
 }

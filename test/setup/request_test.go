@@ -1,10 +1,13 @@
 package setup_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"mailseal/internal/mtarig"
 	"mailseal/test/daemon"
@@ -94,6 +97,38 @@ func TestTestMail(t *testing.T) {
 			t.Log("again: nothing to do, and a mail")
 			if out := krb5.setup(t, 0, args...); !strings.Contains(out, "nothing to do") || !strings.Contains(out, ": verify=FAIL\n") {
 				t.Errorf("a second mail:\n%s", out)
+			}
+		})
+	}
+}
+
+// TestPublicCAs: a server that trusts the public CAs goes on to, and knows the
+// private one besides; undo takes away what was linked for that.
+func TestPublicCAs(t *testing.T) {
+	slow(t)
+	const system = "/etc/ssl/certs/ca-certificates.crt"
+	if _, err := os.Stat(system); err != nil {
+		t.Skip("ca-certificates is not installed")
+	}
+	for _, kind := range []rig.Kind{rig.Sendmail, rig.Postfix} {
+		t.Run(string(kind), func(t *testing.T) {
+			m := boot(t, kind, krb5Name, rig.NewSink(t, mtarig.SinkConfig{}).Addr())
+			// As the article does it at its end, for a bought certificate.
+			anchor := filepath.Join(m.certs(), "cacert.pem")
+			if err := errors.Join(os.Remove(anchor), os.Symlink(system, anchor)); err != nil {
+				t.Fatal(err)
+			}
+			before := m.files(t)
+			args := append(m.place(), "-prefix", m.root, "-conf", m.conf(), "-dir", m.certs(), "-yes")
+			if out := m.setup(t, 0, args...); !strings.Contains(out, "+bundle = \"ca+system\"\n") || !strings.Contains(out, " verify=OK ") {
+				t.Errorf("setup says\n%s", out)
+			}
+			if out := m.setup(t, 0, args...); !strings.Contains(out, "nothing to do") {
+				t.Errorf("a second setup has something to do:\n%s", out)
+			}
+			run(t, "setup", "undo", "-prefix", m.root, "-yes")
+			if diff := cmp.Diff(before, m.files(t)); diff != "" {
+				t.Errorf("after undo (-before, +after):\n%s", diff)
 			}
 		})
 	}
