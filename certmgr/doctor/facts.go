@@ -110,6 +110,9 @@ type Server struct {
 	// is needed. Postconf is the command by which Postfix's settings are changed.
 	Reload   string
 	Postconf string
+	// Expected: the configuration says where it answers, and settings do not have to
+	// be guessed from.
+	Expected bool
 	Live     []Live
 }
 

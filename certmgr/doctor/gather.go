@@ -21,8 +21,13 @@ type Options struct {
 	// its socket; nil: nobody is asked.
 	CADir  string
 	Daemon func(context.Context) error
-	// Servers are where there are servers. Installed finds them.
+	// Servers are where there are servers; Installed finds them. Targets are what
+	// certmgr keeps. A target is about the server of its kind that reads its files,
+	// else about any that no other target is; with Named, where somebody has said
+	// which servers are to be looked at, it is left out otherwise.
 	Servers []Instance
+	Targets []Target
+	Named   bool
 	// Once is the command by which certmgr puts its targets right.
 	Once string
 	// Offline: no server is connected to.
@@ -33,21 +38,25 @@ type Options struct {
 type Instance struct {
 	Name string
 	Kind Kind
-	// Conf is the folder of its settings, MailRoot for XMail, a file for Exim; ""
-	// where only the files of a target are known. Prefix stands before the names of
-	// programs, but Postfix's, which main.cf may name; "" for those that are
-	// installed. PidFile is "" for what the settings say.
+	// Conf is the folder of its settings, MailRoot for XMail, a file for Exim.
+	// Prefix stands before the names of programs, but Postfix's, which main.cf may
+	// name; "" for those that are installed. PidFile is "" for what the settings say.
 	Conf, Prefix, PidFile string
-	// Kept and what follows are of a [[target]].
-	Kept   bool
+
+	tree postfixTree
+}
+
+// A Target is a [[target]] of the configuration.
+type Target struct {
+	Name   string
+	Kind   Kind
 	Issuer string
 	Hosts  []string
 	Files  map[string]string // by what they are for: key, certificate, pair, ca, crl, dh
 	Dir    string            // of hash links
 	Probes []string          // nil: those of the settings; empty: none
-	Reload string            // "" for the server's own
-
-	tree postfixTree
+	Usual  []string          // probes where no settings are known
+	Reload string            // "" for the server's own, "none" for none
 }
 
 // tool bounds a program that tells settings, asking a connection.
@@ -67,10 +76,68 @@ func Gather(ctx context.Context, o Options) *Facts {
 		f.System = pool
 	}
 	f.CA = gatherCA(ctx, o)
+	var guessed [][]string
 	for _, i := range o.Servers {
-		f.Servers = append(f.Servers, i.gather(ctx, o, f))
+		s := Server{Name: i.Name, Kind: i.Kind, Settings: map[string]string{}}
+		guessed = append(guessed, i.settings(ctx, &s))
+		f.Servers = append(f.Servers, s)
+	}
+	probes := f.aim(o, guessed)
+	for n := range f.Servers {
+		s := &f.Servers[n]
+		if s.Reload == "none" {
+			s.Reload = ""
+		}
+		if !o.Offline {
+			s.connect(ctx, f, probes[n])
+		}
 	}
 	return f
+}
+
+// aim gives the targets their servers, makes those that have none, and returns
+// where each server is asked.
+func (f *Facts) aim(o Options, probes [][]string) [][]string {
+	of := make([]*Target, len(f.Servers))
+	for _, reads := range []bool{true, false} {
+		for n := range o.Targets {
+			t := &o.Targets[n]
+			if slices.Contains(of, t) {
+				continue
+			}
+			at := slices.IndexFunc(f.Servers, func(s Server) bool { return s.Kind == t.Kind && !s.Kept && (s.reads(t) || !reads && !o.Named) })
+			switch {
+			case at >= 0:
+				of[at], f.Servers[at].Kept = t, true
+			case !reads && !o.Named:
+				f.Servers = append(f.Servers, Server{Kind: t.Kind, Kept: true, Settings: map[string]string{}})
+				of, probes = append(of, t), append(probes, t.Usual)
+			}
+		}
+	}
+	for n, t := range of {
+		s := &f.Servers[n]
+		if t == nil {
+			continue
+		}
+		s.Name, s.Issuer, s.Hosts, s.KeptFiles = t.Name, t.Issuer, t.Hosts, t.Files
+		s.Reload = cmp.Or(t.Reload, s.Reload)
+		if t.Probes != nil {
+			probes[n], s.Expected = t.Probes, true
+		}
+		if len(s.Pairs) == 0 && s.Off == "" {
+			s.targetFiles(t)
+		}
+	}
+	return probes
+}
+
+// reads reports whether a server's settings name a target's certificate.
+func (s *Server) reads(t *Target) bool {
+	return slices.ContainsFunc(s.Pairs, func(p Pair) bool {
+		path := filepath.Clean(p.Cert.Path)
+		return path == t.Files["pair"] || path == t.Files["certificate"]
+	})
 }
 
 func gatherCA(ctx context.Context, o Options) Authority {
@@ -96,26 +163,8 @@ func gatherCA(ctx context.Context, o Options) Authority {
 	return a
 }
 
-func (i Instance) gather(ctx context.Context, o Options, f *Facts) Server {
-	s := Server{Name: i.Name, Kind: i.Kind, Kept: i.Kept, Issuer: i.Issuer, Hosts: i.Hosts, KeptFiles: i.Files, Settings: map[string]string{}}
-	var guessed []string
-	if i.Conf != "" {
-		guessed = i.settings(ctx, &s)
-	}
-	if len(s.Pairs) == 0 && s.Off == "" {
-		i.targetFiles(&s)
-	}
-	s.Reload = cmp.Or(i.Reload, s.Reload)
-	if s.Reload == "none" {
-		s.Reload = ""
-	}
-	if o.Offline {
-		return s
-	}
-	urls, expected := i.Probes, true
-	if urls == nil {
-		urls, expected = guessed, false
-	}
+// connect asks the server where it answers.
+func (s *Server) connect(ctx context.Context, f *Facts, urls []string) {
 	// As the hosts see it that have the CA; where there is none, as this one does.
 	trusted := slices.Clone(f.CA.Chain)
 	for _, c := range s.CAs {
@@ -124,11 +173,10 @@ func (i Instance) gather(ctx context.Context, o Options, f *Facts) Server {
 		}
 	}
 	for _, u := range urls {
-		l := s.ask(ctx, u, expected, trusted, f.Now)
+		l := s.ask(ctx, u, trusted, f.Now)
 		l.believe(f, s.names())
 		s.Live = append(s.Live, l)
 	}
-	return s
 }
 
 // settings reads those of the kind. It returns where the server should answer.
@@ -149,24 +197,24 @@ func (i Instance) settings(ctx context.Context, s *Server) []string {
 }
 
 // targetFiles looks at the files of a target whose server tells none.
-func (i Instance) targetFiles(s *Server) {
-	if path := i.Files["pair"]; path != "" {
+func (s *Server) targetFiles(t *Target) {
+	if path := t.Files["pair"]; path != "" {
 		s.Pairs = append(s.Pairs, onePair(path, path, false))
-	} else if i.Files["certificate"] != "" || i.Files["key"] != "" {
-		s.Pairs = append(s.Pairs, onePair(i.Files["key"], i.Files["certificate"], false))
+	} else if t.Files["certificate"] != "" || t.Files["key"] != "" {
+		s.Pairs = append(s.Pairs, onePair(t.Files["key"], t.Files["certificate"], false))
 	}
-	if path := i.Files["ca"]; path != "" {
+	if path := t.Files["ca"]; path != "" {
 		s.CAs = append(s.CAs, lookAt(path, certificates))
 	}
-	if path := i.Files["crl"]; path != "" {
+	if path := t.Files["crl"]; path != "" {
 		s.Lists = append(s.Lists, lookAt(path, revocations))
 	}
-	if path := i.Files["dh"]; path != "" {
+	if path := t.Files["dh"]; path != "" {
 		dh := lookAt(path, parameters)
 		s.DH = &dh
 	}
-	if i.Dir != "" {
-		s.Dirs = append(s.Dirs, lookInto(i.Dir, "dir", i.Files["ca"]))
+	if t.Dir != "" {
+		s.Dirs = append(s.Dirs, lookInto(t.Dir, "dir", t.Files["ca"]))
 	}
 }
 
@@ -180,8 +228,8 @@ func onePair(key, cert string, client bool) Pair {
 }
 
 // ask connects to a server.
-func (s *Server) ask(ctx context.Context, name string, expected bool, trusted []*x509.Certificate, now time.Time) Live {
-	l := Live{URL: name, Expected: expected}
+func (s *Server) ask(ctx context.Context, name string, trusted []*x509.Certificate, now time.Time) Live {
+	l := Live{URL: name, Expected: s.Expected}
 	u, err := probe.Parse(name)
 	if err != nil {
 		l.Verify, l.Err = "TEMP", err.Error()

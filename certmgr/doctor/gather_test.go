@@ -208,6 +208,44 @@ func TestParseOthers(t *testing.T) {
 	}
 }
 
+// TestAim: a target is about the server that reads its files.
+func TestAim(t *testing.T) {
+	reading := func(name, path string) Server {
+		return Server{Name: name, Kind: Postfix, Pairs: []Pair{{Cert: File{Path: path}}}}
+	}
+	target := func(name, path string) Target {
+		return Target{Name: name, Kind: Postfix, Files: map[string]string{"pair": path}, Usual: []string{"usual"}}
+	}
+	for _, tt := range []struct {
+		name    string
+		servers []Server
+		targets []Target
+		named   bool
+		want    []string // names of all, those that are kept with +
+	}{
+		{"by file", []Server{reading("one", "/1"), reading("two", "/2")}, []Target{target("b", "/2"), target("a", "/1")}, false, []string{"+a", "+b"}},
+		{"by kind", []Server{reading("one", "/1")}, []Target{target("a", "/9")}, false, []string{"+a"}},
+		{"file before kind", []Server{reading("one", "/1")}, []Target{target("a", "/9"), target("b", "/1")}, false, []string{"+b", "+a"}},
+		{"not installed", nil, []Target{target("a", "/1")}, false, []string{"+a"}},
+		{"another was named", []Server{reading("one", "/1")}, []Target{target("a", "/9")}, true, []string{"one"}},
+		{"it was named", []Server{reading("one", "/1")}, []Target{target("a", "/9"), target("b", "/1")}, true, []string{"+b"}},
+		{"nothing kept", []Server{reading("one", "/1")}, nil, false, []string{"one"}},
+	} {
+		f := &Facts{Servers: tt.servers}
+		probes := f.aim(Options{Targets: tt.targets, Named: tt.named}, make([][]string, len(tt.servers)))
+		var got []string
+		for _, s := range f.Servers {
+			if s.Kept {
+				s.Name = "+" + s.Name
+			}
+			got = append(got, s.Name)
+		}
+		if !slices.Equal(got, tt.want) || len(probes) != len(got) {
+			t.Errorf("%s: %v with %d probes, want %v", tt.name, got, len(probes), tt.want)
+		}
+	}
+}
+
 func TestQuote(t *testing.T) {
 	for word, want := range map[string]string{"/etc/mail": "/etc/mail", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "$x": "'$x'"} {
 		if got := quote(word); got != want {

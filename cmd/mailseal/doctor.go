@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mailseal/certmgr/control"
@@ -176,9 +177,19 @@ func (d *doctorRun) servers(o *doctor.Options, c *config.Config) error {
 	if c == nil {
 		return nil
 	}
-	var err error
-	o.Servers, err = withTargets(c, o.Servers, len(d.confs) == 0)
-	return err
+	for n := range c.Targets {
+		t, err := doctorTarget(c, n)
+		if err != nil {
+			return err
+		}
+		o.Targets = append(o.Targets, t)
+		// A MailRoot is wherever somebody has put it.
+		if root := c.Targets[n].Dir; len(d.confs) == 0 && t.Kind == doctor.XMail && root != "" && !slices.ContainsFunc(o.Servers, func(i doctor.Instance) bool { return i.Conf == root }) {
+			o.Servers = append(o.Servers, doctor.Instance{Name: t.Name, Kind: doctor.XMail, Conf: root})
+		}
+	}
+	o.Named = len(d.confs) > 0
+	return nil
 }
 
 // instanceName is a kind's, or where it is there already with a number.
@@ -195,55 +206,22 @@ func instanceName(kind doctor.Kind, there []doctor.Instance) string {
 	return fmt.Sprintf("%s-%d", kind, n)
 }
 
-// withTargets gives the targets of the configuration the settings of their servers.
-// Where there are several of a kind, the first has them. Without all, targets that
-// have no server among those that were named are left out.
-func withTargets(c *config.Config, found []doctor.Instance, all bool) ([]doctor.Instance, error) {
-	var servers []doctor.Instance
-	for n, t := range c.Targets {
-		i := doctor.Instance{Kind: doctor.Kind(t.Server)}
-		at := -1
-		for k := range found {
-			if at < 0 && found[k].Kind == i.Kind {
-				at = k
-			}
-		}
-		switch {
-		case at >= 0:
-			i = found[at]
-			found = append(found[:at:at], found[at+1:]...)
-		case !all:
-			continue
-		}
-		if err := aim(&i, c, n); err != nil {
-			return nil, err
-		}
-		servers = append(servers, i)
-	}
-	return append(servers, found...), nil
-}
-
-// aim says what a target shall be.
-func aim(i *doctor.Instance, c *config.Config, n int) error {
+// doctorTarget is a target of the configuration.
+func doctorTarget(c *config.Config, n int) (doctor.Target, error) {
 	from := c.Targets[n]
 	t, err := target(c, n)
 	if err != nil {
-		return fail(exConfig, err)
+		return doctor.Target{}, fail(exConfig, err)
 	}
-	i.Name, i.Kept, i.Issuer, i.Hosts, i.Dir = t.Name, true, from.Issuer, t.Hosts, t.Dir
-	i.Files = make(map[string]string)
+	to := doctor.Target{
+		Name: t.Name, Kind: doctor.Kind(from.Server), Issuer: from.Issuer, Hosts: t.Hosts, Dir: t.Dir,
+		Probes: from.Probe, Reload: from.Reload, Files: make(map[string]string),
+	}
 	for role, f := range t.Files {
-		i.Files[string(role)] = f.Path
+		to.Files[string(role)] = f.Path
 	}
-	i.Reload = from.Reload
-	if from.Probe != nil || i.Conf == "" { // else the server's settings say where
-		i.Probes = []string{}
-		for _, u := range t.Probes {
-			i.Probes = append(i.Probes, u.String())
-		}
+	for _, u := range t.Probes {
+		to.Usual = append(to.Usual, u.String())
 	}
-	if i.Kind == doctor.XMail && i.Conf == "" {
-		i.Conf = from.Dir
-	}
-	return nil
+	return to, nil
 }
