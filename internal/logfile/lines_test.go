@@ -62,7 +62,7 @@ func TestLines(t *testing.T) {
 // TestLinesBack: lines come as they were written, however they are read.
 func TestLinesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := rapid.SliceOf(rapid.StringMatching(`[a-z ]{0,200}`)).Draw(t, "lines")
+		want := rapid.SliceOfN(rapid.StringMatching(`[a-z ]{0,20}`), 0, 20).Draw(t, "lines")
 		var text strings.Builder
 		for _, l := range want {
 			text.WriteString(l + "\n")

@@ -19,7 +19,7 @@ func busyLog(n int) []byte {
 	var b bytes.Buffer
 	for i := 0; b.Len() < n; i++ {
 		at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i/20) * time.Second).Format(time.Stamp)
-		pid, peer, q := 1000+i%500, i%5000, fmt.Sprintf("%X", 1<<40+i)
+		pid, peer, q := 1000+i%500, i%5000, fmt.Sprintf("%X", 1<<30+i)
 		who := fmt.Sprintf("mx%d.example.jp[198.51.%d.%d]", peer, peer/250, peer%250)
 		fmt.Fprintf(&b, "%s mx postfix/smtpd[%d]: connect from %s\n", at, pid, who)
 		fmt.Fprintf(&b, "%s mx postfix/smtpd[%d]: Anonymous TLS connection established from %s: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256\n", at, pid, who)
