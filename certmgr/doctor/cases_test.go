@@ -143,6 +143,11 @@ var testCases = []testCase{
 		self := newWorld(w.t, "mx.example.jp", func(c *x509.Certificate) { c.DNSNames, c.IsCA = []string{"mx.example.jp"}, false })
 		s.Pairs[0].Cert.Certificates, s.Pairs[0].Key.Key, s.Live = []*x509.Certificate{self.root}, self.key.Public(), nil
 	}},
+	{id: "certificate.self", severity: Warning, without: "certificate.public", change: func(w *world, f *Facts, s *Server) {
+		self := newWorld(w.t, "mx.example.jp", func(c *x509.Certificate) { c.DNSNames = []string{"mx.example.jp"} })
+		s.Pairs[0].Cert.Certificates, s.Pairs[0].Key.Key, s.Live = []*x509.Certificate{self.root}, self.key.Public(), nil
+		f.System = self.pool()
+	}},
 	{id: "certificate.expired", severity: Error, without: "certificate.ending", change: leaf(func(c *x509.Certificate) { c.NotAfter = noon })},
 	{id: "certificate.ending", severity: Warning, without: "certificate.expired", change: leaf(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = noon.Add(-336*day), noon.Add(29*day) })},
 	{id: "certificate.ours", severity: OK, without: "certificate.ending", change: leaf(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = noon.Add(-300*day), noon.Add(65*day) })},

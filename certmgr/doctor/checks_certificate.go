@@ -34,9 +34,10 @@ func signed(ca, c *x509.Certificate) bool {
 func (f *Facts) ours(c *x509.Certificate) bool { return f.CA.there() && signed(f.CA.Chain[0], c) }
 
 // public reports whether this host's public CAs vouch for a certificate, whenever.
+// Debian keeps a self-signed one among them (ssl-cert-snakeoil).
 func (f *Facts) public(p Pair) bool {
 	leaf := p.Cert.Leaf()
-	if f.System == nil || leaf == nil {
+	if f.System == nil || leaf == nil || selfSigned(leaf) {
 		return false
 	}
 	between := x509.NewCertPool()

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"crypto/x509"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -205,6 +206,32 @@ func TestParseOthers(t *testing.T) {
 	tab := parseTab("# x\n\"A\"\t\"1\"\r\n\"B\"\t\"a b\"\tmore\nno tab\n")
 	if tab["A"] != "1" || len(tab) != 2 {
 		t.Errorf("%q", tab)
+	}
+}
+
+// TestBelieve: a certificate of a public CA is good, also where there is a private
+// one; but not for another name, and none that is self-signed.
+func TestBelieve(t *testing.T) {
+	w := newWorld(t, "Public CA", nil)
+	good, _ := w.host(nil)
+	f := &Facts{Now: noon, System: w.pool()}
+	for _, tt := range []struct {
+		name  string
+		leaf  *x509.Certificate
+		names []string
+		facts *Facts
+		want  string
+	}{
+		{"public", good, []string{"mx.example.jp"}, f, "OK"},
+		{"no name", good, nil, f, "OK"},
+		{"another name", good, []string{"mail.example.jp"}, f, "FAIL"},
+		{"self-signed", w.root, nil, f, "FAIL"},
+		{"unknown", good, nil, &Facts{Now: noon}, "FAIL"},
+	} {
+		l := Live{Verify: "FAIL", Err: "x", Chain: []*x509.Certificate{tt.leaf}}
+		if l.believe(tt.facts, tt.names); l.Verify != tt.want || (l.Err == "") != (tt.want == "OK") {
+			t.Errorf("%s: %s (%s), want %s", tt.name, l.Verify, l.Err, tt.want)
+		}
 	}
 }
 
