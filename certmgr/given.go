@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 
 	"mailseal/certmgr/install"
+	"mailseal/internal/durable"
 	"mailseal/internal/pki"
 )
 
@@ -45,11 +48,15 @@ func (k *Keeper) Install(ctx context.Context, name string, id pki.Identity) (Rep
 	if !k.fits(t, id, v) {
 		return r, fmt.Errorf("target %s: %w: want one of the present CA for %v, with a key of the kind %v, that is not revoked and has more than a third of its life left", name, ErrUnfit, t.Hosts, t.Key)
 	}
-	if err := k.keep(t, id); err != nil { // from where a pass takes it
-		return r, err
-	}
 	before, err := install.Inspect(t.Target)
 	if err != nil {
+		return r, err
+	}
+	last, err := os.ReadFile(k.path("targets", t.Name+".pem"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	if err := k.keep(t, id); err != nil { // from where a pass takes it
 		return r, err
 	}
 	r.Found = t.Plan(before, k.c.Now())
@@ -60,6 +67,12 @@ func (k *Keeper) Install(ctx context.Context, name string, id pki.Identity) (Rep
 		}
 	}
 	k.mend(ctx, t, v, before, &r)
+	if r.RolledBack && last != nil {
+		// What the server does serve is to come back when it is lost, and not this.
+		if err := durable.WriteFile(k.path("targets", t.Name+".pem"), last, 0o600); err != nil {
+			r.fail(causeInstall, err)
+		}
+	}
 	k.remains(t, &r)
 	return r, r.Err
 }
