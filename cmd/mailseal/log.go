@@ -150,7 +150,7 @@ func (l *logReader) files(names []string) ([]string, error) {
 			names = candidates[:1] // it may come
 		}
 		if len(names) == 0 {
-			return nil, failf(exNoInput, "no %s; give a FILE, or hand it the journal: journalctl -o short-iso -t sm-mta -u 'postfix*' | mailseal log -", strings.Join(candidates, " and no "))
+			return nil, failf(exNoInput, "no %s; give a FILE, or hand it the journal: journalctl -o short-iso -u 'postfix*' -u sendmail | mailseal log -", strings.Join(candidates, " and no "))
 		}
 	}
 	if !l.rotated || l.follow {

@@ -103,6 +103,26 @@ func TestApart(t *testing.T) {
 	}
 }
 
+// TestKept: sendmail's access map keeps a mail here, with a result that came
+// before and with one that did not.
+func TestKept(t *testing.T) {
+	const sm = "Nov 21 09:08:21 mx sm-mta[7]: "
+	got := shown(t,
+		sm+"STARTTLS=client, relay=mx.a.example., version=TLSv1.3, verify=FAIL, cipher=X, bits=1/1",
+		sm+"STARTTLS=client, cert-subject=/CN=a, cert-issuer=/CN=b, verifymsg=certificate has expired",
+		sm+"6AM80LSd019869: ruleset=tls_server, arg1=FAIL, relay=mx.a.example, reject=403 4.7.0 authentication failed",
+		sm+"6AM80LSd019869: to=<x@a.example>, delay=00:00:00, xdelay=00:00:00, mailer=esmtp, pri=30014, relay=mx.a.example. [192.0.2.1], dsn=4.7.0, stat=Deferred: 403 4.7.0 authentication failed",
+		sm+"ruleset=tls_server, arg1=NONE, relay=mx.b.example, reject=403 4.7.0 not authenticated",
+	)
+	want := []string{
+		`out FAIL name="mx.a.example" address="192.0.2.1" said="verify=FAIL" version="TLSv1.3" reason="certificate has expired" subject="/CN=a" issuer="/CN=b" waits -> expired`,
+		`out NONE name="mx.b.example" said="verify=NONE" waits -> not-offered`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestManyProcesses: what was pending when memory is made free is not lost.
 func TestManyProcesses(t *testing.T) {
 	var log strings.Builder

@@ -349,7 +349,8 @@ func (r *Reader) sni(e logline.Entry, m string, raw []byte) {
 		return
 	}
 	ev := r.event(e, Own, NoVerdict, raw)
-	ev.File, _ = between(m, "TLS SNI ", " from ")
+	// The name is a stranger's choice, and no file: one of many makes no other fault.
+	ev.Reason, _ = between(m, "TLS SNI ", " from ")
 	ev.Said, ev.Cause = "SNI not matched", cause.Find("sni")
 	r.take(ev)
 }

@@ -23,7 +23,8 @@ type Tally struct {
 	peers  map[key]*Peer
 	others map[tlslog.Side]*Peer // those that there was no room for
 	faults map[faultKey]*Fault
-	lost   int // faults that there was no room for
+	off    map[faultKey]*Fault // those for which a server has no TLS, as far as is known
+	lost   int                 // faults that there was no room for
 
 	first, last time.Time
 	events      int
@@ -44,7 +45,7 @@ const (
 
 // New makes a Tally with room for so many peers and faults.
 func New(maxPeers, maxFaults int) *Tally {
-	return &Tally{maxPeers: maxPeers, maxFaults: maxFaults, peers: map[key]*Peer{}, others: map[tlslog.Side]*Peer{}, faults: map[faultKey]*Fault{}}
+	return &Tally{maxPeers: maxPeers, maxFaults: maxFaults, peers: map[key]*Peer{}, others: map[tlslog.Side]*Peer{}, faults: map[faultKey]*Fault{}, off: map[faultKey]*Fault{}}
 }
 
 // A Peer is what is known of one, in one direction.
@@ -198,6 +199,9 @@ func (t *Tally) addFault(e *tlslog.Event) {
 		f = &Fault{Cause: e.Cause.ID, File: e.File, Program: e.Program, First: e.Time}
 		t.faults[k] = f
 	}
+	if overByTLS[e.Cause.ID] {
+		t.off[k] = f
+	}
 	f.Count++
 	f.Last, f.Said, f.Reason, f.Mended = e.Time, e.Said, e.Reason, false
 }
@@ -218,9 +222,10 @@ func (t *Tally) mend(e *tlslog.Event) {
 		return
 	}
 	// A server that has TLS with a client has it again.
-	for k, f := range t.faults {
-		if k.program == e.Program && overByTLS[k.cause] && !e.Time.Before(f.Last) {
+	for k, f := range t.off {
+		if k.program == e.Program && !e.Time.Before(f.Last) {
 			f.Mended = true
+			delete(t.off, k)
 		}
 	}
 }
