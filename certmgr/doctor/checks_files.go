@@ -82,11 +82,11 @@ func caFileUnset(_ *Facts, s *Server) []hit {
 	if len(s.CAs) > 0 || links || s.Unread != "" || s.Kind == Sendmail || s.Off != "" {
 		return nil
 	}
-	h := hit{args: arguments("path", s.Conf)}
-	if s.setting("tls_append_default_CA") == "yes" { // Postfix asks the system's CAs
+	// Postfix and Exim with the system's CAs.
+	if s.setting("tls_append_default_CA") == "yes" || s.setting("tls_verify_certificates") == "system" {
 		return nil
 	}
-	return []hit{h}
+	return said("path", s.Conf)
 }
 
 // unreadable are those files of a server that who asks may not read.

@@ -2,9 +2,12 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"mailseal/certmgr/command"
 )
 
 // dovecot asks doveconf. 2.3 and 2.4 have other names for the same.
@@ -103,22 +106,18 @@ func (i Instance) exim(ctx context.Context, s *Server) []string {
 	if strings.Contains(i.Conf, ".conf") || filepath.Base(i.Conf) == "configure" { // a file of its own
 		args = append([]string{"-C", i.Conf}, args...)
 	}
-	var err error
-	for _, name := range names {
-		var out, rerr = run(ctx, name, args...)
-		if err = rerr; err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(out.Stdout)) {
-			if name, value, ok := strings.Cut(line, " ="); ok {
-				s.Settings[name] = strings.TrimSpace(value)
-			}
-		}
-		break
+	out, err := run(ctx, names[0], args...)
+	if errors.Is(err, command.ErrNotFound) {
+		out, err = run(ctx, names[1], args...)
 	}
 	if err != nil {
 		s.unread(err)
 		return nil
+	}
+	for line := range strings.Lines(string(out.Stdout)) {
+		if name, value, ok := strings.Cut(line, " ="); ok {
+			s.Settings[name] = strings.TrimSpace(value)
+		}
 	}
 	s.Hostname = s.setting("primary_hostname")
 	s.eximFiles()
