@@ -140,7 +140,7 @@ func (c *CA) query(q Query) ([]Record, error) {
 	var list []Record
 	err := c.index.Each(func(e index.Entry) error {
 		r := newRecord(e, now)
-		if (q.Status != "" && r.Status != q.Status) || !strings.HasPrefix(r.Serial, serial) ||
+		if (q.Status != "" && r.Status != q.Status) || !begins(r.Serial, serial) ||
 			(q.Within > 0 && (r.Status != Valid || r.NotAfter.After(now.Add(q.Within)))) {
 			return nil
 		}
@@ -157,6 +157,12 @@ func (c *CA) query(q Query) ([]Record, error) {
 		return nil
 	})
 	return list, err
+}
+
+// begins reports whether a serial begins so. Some print it without the zero that
+// makes its digits even.
+func begins(serial, with string) bool {
+	return strings.HasPrefix(serial, with) || strings.HasPrefix(strings.TrimPrefix(serial, "0"), with)
 }
 
 func sortRecords(list []Record, o Order) {

@@ -199,3 +199,18 @@ func TestAudit(t *testing.T) {
 		t.Error("the folder was changed")
 	}
 }
+
+// A serial is found by its digits with and without the zero before them.
+func TestSerialBegins(t *testing.T) {
+	for _, tt := range []struct {
+		serial, with string
+		want         bool
+	}{
+		{"09D1", "", true}, {"09D1", "09", true}, {"09D1", "9D", true}, {"09D1", "9D1", true}, {"09D1", "D1", false}, {"09D1", "09D12", false},
+		{"9D10", "09", false}, {"00", "0", true}, {"00D1", "D1", false},
+	} {
+		if got := begins(tt.serial, tt.with); got != tt.want {
+			t.Errorf("%s, %q: %v", tt.serial, tt.with, got)
+		}
+	}
+}
