@@ -361,7 +361,7 @@ func TestPostfix(t *testing.T) {
 	if s := found["tls.off"]; s.Severity != "error" || !strings.Contains(s.Text, "smtpd_tls_security_level = none") {
 		t.Errorf("%+v", s)
 	}
-	p.mend("tls.off")
+	p.mend("tls.off", "live.no-tls")
 	p.has([]string{"live.fail", "certificate.expired"}, "tls.off", "live.no-tls")
 	p.install(c)
 	p.mend("live.other", "live.fail")
