@@ -14,8 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 
 	"mailseal/internal/mtarig"
 	"mailseal/test/daemon"
@@ -143,10 +145,11 @@ func read(name string) ([]block, error) {
 	return blocks, nil
 }
 
-// A translation has the same commands, files and output, to the byte.
+// A translation has the same commands and files, and output but that of programs
+// that speak Japanese.
 func TestTranslations(t *testing.T) {
 	doc := filepath.Join(rig.Root(t), "doc")
-	for _, name := range []string{postfixHost.guide, sendmailHost.guide, caHost.guide, "log.md", "trust.md", "decrypt.md"} {
+	for _, name := range translated(t) {
 		english, err := read(filepath.Join(doc, name))
 		if err != nil {
 			t.Fatal(err)
@@ -161,12 +164,23 @@ func TestTranslations(t *testing.T) {
 				t.Errorf("%s: %d blocks, %d in Japanese", name, len(english), len(japanese))
 				break
 			}
-			if e, j := english[i], japanese[i]; e.info != j.info || e.text != j.text {
+			if e, j := english[i], japanese[i]; e.info != j.info || said(e) != said(j) && !speaksJapanese(j) {
 				t.Errorf("%s:%d and ja/%s:%d differ:\n%s\n%s%s\n%s", name, e.line, name, j.line, e.info, e.text, j.info, j.text)
 				break
 			}
 		}
 	}
+}
+
+// comment is what a block says to people.
+var comment = regexp.MustCompile(`(?m)\s+#.*$`)
+
+// said is what a block says to machines.
+func said(b block) string { return comment.ReplaceAllString(b.text, "") }
+
+// speaksJapanese reports whether a block is what a program prints in Japanese.
+func speaksJapanese(b block) bool {
+	return b.info == "text" && strings.ContainsFunc(b.text, func(r rune) bool { return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) })
 }
 
 // Every block is of a kind that the test knows, every stand-in has its reason

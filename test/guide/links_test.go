@@ -13,22 +13,35 @@ import (
 
 var link = regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 
+// translated are the pages of doc that there are in Japanese too.
+func translated(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(rig.Root(t), "doc", "ja", "*.md"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no pages in Japanese: %v", err)
+	}
+	for i, p := range paths {
+		paths[i] = filepath.Base(p)
+	}
+	return paths
+}
+
 // Every link between the guides leads to a file, and to a heading of it.
 func TestLinks(t *testing.T) {
 	doc := filepath.Join(rig.Root(t), "doc")
-	for _, name := range []string{
-		"postfix.md", "sendmail.md", "log.md", "ca.md", "trust.md", "decrypt.md",
-		"ja/postfix.md", "ja/sendmail.md", "ja/log.md", "ja/ca.md", "ja/trust.md", "ja/decrypt.md",
-	} {
+	var names []string
+	for _, name := range translated(t) {
+		names = append(names, name, "ja/"+name)
+	}
+	found := 0
+	for _, name := range names {
 		from := filepath.Join(doc, name)
 		text, err := os.ReadFile(from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		links := link.FindAllStringSubmatch(string(text), -1)
-		if len(links) == 0 {
-			t.Errorf("%s has no links", name)
-		}
+		found += len(links)
 		for _, l := range links {
 			to := from
 			if l[1] != "" {
@@ -43,6 +56,9 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: no heading #%s in %s", name, l[2], filepath.Base(to))
 			}
 		}
+	}
+	if found == 0 {
+		t.Error("the pages have no links")
 	}
 }
 
