@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mailseal/certmgr/ca/namehash"
 	"mailseal/certmgr/dh"
 	"mailseal/certmgr/hashdir"
 	"mailseal/internal/pki"
@@ -219,6 +220,45 @@ func lookInto(path, setting string, bundles ...string) Dir {
 		d.State, d.Err = stateOf(err), reason(err)
 		return d
 	}
-	d.Links = plan.Changes
+	known := map[string]map[string]bool{}
+	for _, c := range plan.Changes {
+		if c.Target != "" || !leads(filepath.Join(path, c.Name), known) {
+			d.Links = append(d.Links, c)
+		}
+	}
 	return d
+}
+
+// leads reports whether a link that openssl rehash would not make is right all the
+// same: of files with several certificates it makes none, and people do. Known are
+// the hashes in files that were read before.
+func leads(link string, known map[string]map[string]bool) bool {
+	file, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return false
+	}
+	if known[file] == nil {
+		known[file] = hashes(lookAt(file, certificates))
+	}
+	hash, number, _ := strings.Cut(filepath.Base(link), ".")
+	if strings.HasPrefix(number, "r") {
+		hash += ".r"
+	}
+	return known[file][hash]
+}
+
+// hashes are those of what is in a file, of CRLs with ".r" behind.
+func hashes(f File) map[string]bool {
+	all := map[string]bool{}
+	for _, c := range f.Certificates {
+		if h, err := namehash.Of(c.RawSubject); err == nil {
+			all[h] = true
+		}
+	}
+	for _, l := range f.CRLs {
+		if h, err := namehash.Of(l.RawIssuer); err == nil {
+			all[h+".r"] = true
+		}
+	}
+	return all
 }
