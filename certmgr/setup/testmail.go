@@ -111,8 +111,9 @@ func queueID(text string) (string, error) {
 var (
 	// delivery is a line about a recipient: sendmail's has stat=, Postfix's status=.
 	delivery = regexp.MustCompile(`\[(\d+)\]: (\w+): to=<.*(stat|status)=`)
-	// handshake is what both log of a connection as a client.
-	handshake = regexp.MustCompile(`\[(\d+)\]: (STARTTLS=client, |(Anonymous|Untrusted|Trusted|Verified) TLS connection (established|reused) to )`)
+	// handshake is what both log of a connection as a client. At higher log levels sendmail
+	// writes other lines too that begin so: the certificate's names, how TLS is ended.
+	handshake = regexp.MustCompile(`\[(\d+)\]: (STARTTLS=client, relay=.*, verify=|(Anonymous|Untrusted|Trusted|Verified) TLS connection (established|reused) to )`)
 	// pending: the daemon has taken the mail and not yet tried.
 	pending = regexp.MustCompile(`stat=(queued|Deferred: .*held)`)
 )

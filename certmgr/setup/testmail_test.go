@@ -17,6 +17,12 @@ Nov 22 08:14:10 krb5 sm-mta[102]: 6AM8EACd017625: to=<a@other.example>, mailer=e
 Nov 22 08:14:10 krb5 sm-mta[100]: 6AM8EACd017624: to=<a@dhcp.example>, mailer=esmtp, pri=30052, stat=queued
 Nov 22 08:14:10 krb5 sm-mta[103]: 6AM8EACd017624: to=<a@dhcp.example>, mailer=esmtp, relay=dhcp.example., dsn=2.0.0, stat=Sent
 `
+	const talkativeLog = `Nov 22 08:14:10 krb5 sm-mta[103]: STARTTLS=client, init=1
+Nov 22 08:14:10 krb5 sm-mta[103]: STARTTLS=client, start=ok
+Nov 22 08:14:10 krb5 sm-mta[103]: STARTTLS=client, relay=dhcp.example., version=TLSv1.3, verify=OK, cipher=X, bits=256/256
+Nov 22 08:14:10 krb5 sm-mta[103]: STARTTLS=client, cert-subject=/CN=dhcp.example, cert-issuer=/CN=CA, verifymsg=ok
+Nov 22 08:14:10 krb5 sm-mta[103]: 6AM8EACd017626: to=<a@dhcp.example>, mailer=esmtp, relay=dhcp.example., dsn=2.0.0, stat=Sent
+`
 	const postfixLog = `Nov 22 08:26:41 dhcp postfix/smtp[11]: Untrusted TLS connection established to a.example[192.0.2.1]:25: TLSv1.3 with cipher X
 Nov 22 08:26:41 dhcp postfix/smtp[12]: %s TLS connection established to b.example[192.0.2.2]:25: TLSv1.3 with cipher X
 Nov 22 08:26:41 dhcp postfix/smtp[12]: CE4529D7EF6: to=<a@b.example>, relay=b.example[192.0.2.2]:25, dsn=2.0.0, status=sent (250 2.0.0 OK)
@@ -25,6 +31,7 @@ Nov 22 08:26:41 dhcp postfix/smtp[12]: CE4529D7EF6: to=<a@b.example>, relay=b.ex
 	for _, c := range []struct{ log, id, verify, stat string }{
 		{sendmailLog, "6AM8EACd017624", "OK", "stat=Sent"},
 		{sendmailLog, "6AM8EACd017625", "FAIL", "stat=Sent"},
+		{talkativeLog, "6AM8EACd017626", "OK", "stat=Sent"},
 		{word("Trusted"), "CE4529D7EF6", "OK", "status=sent"},
 		{word("Verified"), "CE4529D7EF6", "OK", "status=sent"},
 		{word("Untrusted"), "CE4529D7EF6", "FAIL", "status=sent"},
