@@ -84,7 +84,7 @@ func (i *caInit) run(env Env) error {
 }
 
 // rootCRLDays are how long the CRL of a root is good that is taken out once a
-// year. sendmail wants one of each CA above a certificate.
+// year. Who asks about every CA above a certificate wants one of each.
 const rootCRLDays = 400
 
 // makeRoot makes the root that will be above the CA.
