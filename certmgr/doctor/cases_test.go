@@ -98,6 +98,10 @@ var testCases = []testCase{
 	{id: "ca-file.other", severity: Warning, command: "cat /etc/mail/CA/cacert.pem >>/etc/mail/certs/cacert.pem", without: "ca-file.ok", change: func(w *world, _ *Facts, s *Server) {
 		s.CAs[0].Certificates = []*x509.Certificate{newWorld(w.t, "Former CA", nil).root}
 	}},
+	{id: "ca-file.ok", severity: OK, without: "ca-file.other", change: func(w *world, _ *Facts, s *Server) {
+		s.CAs[0].Certificates = []*x509.Certificate{newWorld(w.t, "Public CA", nil).root}
+		s.Kept, s.Issuer = true, "files"
+	}},
 	{id: "ca-file.missing", severity: Error, change: func(_ *world, _ *Facts, s *Server) { gone(&s.CAs[0]) }},
 	{id: "ca-file.missing", kind: Postfix, severity: Warning, change: func(_ *world, _ *Facts, s *Server) { gone(&s.CAs[0]) }},
 	{id: "ca-file.unset", kind: Postfix, severity: Note, change: func(_ *world, _ *Facts, s *Server) { s.CAs, s.Dirs = nil, nil }},

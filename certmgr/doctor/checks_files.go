@@ -24,19 +24,18 @@ func (f *Facts) knowsCA(file File) bool {
 	})
 }
 
+// caFileOK: a file of public CAs alone is on purpose where certificates are bought.
 func caFileOK(f *Facts, s *Server) []hit {
 	for _, file := range s.CAs {
-		if file.State == Read && (!f.CA.there() || f.knowsCA(file)) {
+		if file.State == Read && (!f.CA.there() || f.knowsCA(file) || s.Kept && s.Issuer != "ca") {
 			return said("path", file.Path)
 		}
 	}
 	return nil
 }
 
-// caFileOther: a file of public CAs alone is on purpose where certificates are
-// bought.
 func caFileOther(f *Facts, s *Server) []hit {
-	if !f.CA.there() || s.Kept && s.Issuer != "ca" || len(caFileOK(f, s)) > 0 {
+	if !f.CA.there() || len(caFileOK(f, s)) > 0 {
 		return nil
 	}
 	for _, file := range s.CAs {
