@@ -37,6 +37,13 @@ func TestFaults(t *testing.T) {
 			b.do(os.Rename(b.path("host.key"), b.path("cacert.key")))
 			b.do(os.Symlink("gone", b.path("host.key")))
 		}, []string{"missing host.key"}, pair, true},
+		{"key in the certificate's file too", func(b *bench) {
+			b.write("host.cert", append(b.read("host.cert"), b.read("host.key")...), 0o644)
+		}, []string{"key-other host.cert"}, "certificate", false},
+		{"key in the certificate's file, for nobody else to read", func(b *bench) {
+			b.write("host.cert", append(b.read("host.cert"), b.read("host.key")...), 0o644)
+			b.do(os.Chmod(b.path("host.cert"), 0o600))
+		}, []string{"key-other host.cert", "mode host.cert"}, "certificate", false},
 		{"key replaced", func(b *bench) {
 			id := b.pki.Host(hosts[0], ca.P256)
 			key, err := ca.EncodeKey(id.Key, nil)
@@ -111,6 +118,9 @@ func TestFaults(t *testing.T) {
 			}
 			if got := strings.Trim(fmt.Sprint(p.Write), "[]"); got != tt.write || p.Issue != tt.issue || p.Done() != (len(tt.want) == 0) {
 				t.Errorf("writes %q, issues %v, steps %q", got, p.Issue, p.Steps)
+			}
+			if folder := strings.Contains(strings.Join(p.Steps, "\n"), "make the folder"); folder != p.MakeDir {
+				t.Errorf("MakeDir is %v, and the steps are %q", p.MakeDir, p.Steps)
 			}
 			if !p.Done() {
 				b.install(p, s)

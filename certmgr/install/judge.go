@@ -43,6 +43,9 @@ type judge struct {
 	root  *x509.Certificate
 }
 
+// keyMark is in a file that has a private key of any kind, however broken.
+var keyMark = []byte("PRIVATE KEY-----")
+
 func (j *judge) find(f Fault, path, format string, a ...any) {
 	j.findings = append(j.findings, Finding{f, path, fmt.Sprintf(format, a...)})
 }
@@ -108,6 +111,10 @@ func (j *judge) pair() {
 	case bytes.Contains(keyPEM, []byte("CERTIFICATE-----")):
 		j.find(KeyBeside, keyPath, "holds a certificate besides the key")
 		j.write[keyRole] = true
+	}
+	if certRole != keyRole && bytes.Contains(certPEM, keyMark) {
+		j.find(KeyBeside, certPath, "holds a private key, and is for everybody to read")
+		j.write[certRole] = true
 	}
 }
 

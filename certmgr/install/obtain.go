@@ -131,7 +131,7 @@ func (t Target) appended(fresh []*x509.Certificate, leaf *x509.Certificate, file
 
 // again is what a file holds that is right but for its owner, its mode or what
 // stands beside the key: `openssl req` with one file for -keyout and -out leaves
-// the certificate there. A key comes first.
+// the certificate there. A key comes first, and none is in a file of certificates.
 func again(r Role, content []byte) []byte {
 	var keys, certs []byte
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
@@ -146,6 +146,9 @@ func again(r Role, content []byte) []byte {
 		return keys
 	case PairFile:
 		return append(keys, certs...)
+	}
+	if bytes.Contains(content, keyMark) {
+		return certs
 	}
 	return content
 }
