@@ -1,7 +1,6 @@
 package install
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -112,8 +111,11 @@ func (t Target) source(old []byte) []byte {
 	rows := t.rows()
 	var b bytes.Buffer
 	done := map[string]bool{}
-	for lines := bufio.NewScanner(bytes.NewReader(old)); lines.Scan(); {
-		host, file := row(lines.Text())
+	for lines := slices.Collect(strings.Lines(string(old))); len(lines) > 0; {
+		n := entryLines(lines)
+		host, file := row(strings.Join(lines[:n], ""))
+		text := lines[:n]
+		lines = lines[n:]
 		want, ours := rows[host]
 		switch {
 		case ours && done[host], !ours && file == t.Files[PairFile].Path:
@@ -121,7 +123,7 @@ func (t Target) source(old []byte) []byte {
 		case ours && file != want:
 			fmt.Fprintf(&b, "%s %s\n", host, want)
 		default:
-			b.WriteString(lines.Text() + "\n")
+			b.WriteString(strings.TrimSuffix(strings.Join(text, ""), "\n") + "\n")
 		}
 		done[host] = ours
 	}
@@ -135,13 +137,43 @@ func (t Target) source(old []byte) []byte {
 	return b.Bytes()
 }
 
-// row takes a line apart. Of a comment, and of a line that goes on another, there
+// entryLines is how many of the lines are the first entry, or a comment: those that
+// begin with a blank belong to the one before, and comments between them, too
+// (postmap(1)).
+func entryLines(lines []string) int {
+	n := 1
+	for i, line := range lines {
+		word := strings.TrimLeft(line, " \t\r\n")
+		switch {
+		case word == "" || word[0] == '#':
+			if i == 0 {
+				return 1
+			}
+		case i == 0:
+		case len(word) == len(line):
+			return n
+		default:
+			n = i + 1
+		}
+	}
+	return n
+}
+
+// row takes an entry apart. Of a comment, and of a line that goes on another, there
 // is no host.
-func row(line string) (host, file string) {
-	if line == "" || strings.ContainsAny(line[:1], "# \t") {
+func row(entry string) (host, file string) {
+	if entry == "" || strings.ContainsAny(entry[:1], "# \t\r\n") {
 		return "", ""
 	}
-	words := strings.Fields(line)
+	var words []string
+	for line := range strings.Lines(entry) {
+		if w := strings.Fields(line); len(w) > 0 && w[0][0] != '#' {
+			words = append(words, w...)
+		}
+	}
+	if len(words) == 0 {
+		return "", ""
+	}
 	return strings.ToLower(words[0]), strings.Join(words[1:], " ")
 }
 
