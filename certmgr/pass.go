@@ -142,15 +142,16 @@ func (k *Keeper) mend(ctx context.Context, t Target, v view, before install.Stat
 		return // nothing is to be done without the CA
 	}
 	read := files && r.Found.Reload // what the server has read and holds
-	var was []probe.Result
+	answer := func() []probe.Result { return nil }
 	if read {
-		was = k.ask(ctx, t, want{})
 		if err := k.owe(t); err != nil {
 			r.fail(causeInstall, err)
 			return
 		}
+		answer = k.askBeside(ctx, t)
 	}
 	done, err := k.journal.Install(t.Target, contents, before, k.c.Now())
+	was := answer()
 	if err != nil {
 		r.fail(causeInstall, err)
 		if read && !k.changed(t, before) {
@@ -202,9 +203,9 @@ func (k *Keeper) installed(t Target, c install.Contents, r Report) {
 func (k *Keeper) comeUp(ctx context.Context, t Target, done *install.Installed, before install.State, c install.Contents, was []probe.Result, r *Report) {
 	now := k.serving(t)
 	reload := k.reload(ctx, t, r)
-	r.Proof = k.prove(ctx, t, now, was)
-	if ctx.Err() != nil { // a proof is owed still
-		r.fail(causeServer, ctx.Err())
+	var err error
+	if r.Proof, err = k.prove(ctx, t, now, was); err != nil { // a proof is owed still
+		r.fail(causeServer, err)
 		return
 	}
 	verdict := judge(was, r.Proof)
@@ -246,11 +247,14 @@ func (k *Keeper) rollBack(ctx context.Context, t Target, done *install.Installed
 	var reload error
 	if len(t.Probes) == 0 || judge(nil, r.Proof) != good {
 		reload = k.reload(ctx, t, r)
-		r.Proof = k.prove(ctx, t, old, nil)
 		r.fail(causeReload, reload)
+		var err error
+		if r.Proof, err = k.prove(ctx, t, old, nil); err != nil {
+			return
+		}
 	}
 	k.report(t, r.Proof, nil)
-	if ctx.Err() == nil && judge(nil, r.Proof) == good && (reload == nil || len(t.Probes) > 0) {
+	if judge(nil, r.Proof) == good && (reload == nil || len(t.Probes) > 0) {
 		k.settle(t)
 	}
 }
@@ -289,9 +293,9 @@ func (k *Keeper) confirm(ctx context.Context, t Target, s install.State, r *Repo
 		}
 	}
 	reload := k.reload(ctx, t, r)
-	r.Proof = k.prove(ctx, t, w, was)
-	if ctx.Err() != nil {
-		r.fail(causeServer, ctx.Err())
+	var err error
+	if r.Proof, err = k.prove(ctx, t, w, was); err != nil {
+		r.fail(causeServer, err)
 		return
 	}
 	k.report(t, r.Proof, reload)

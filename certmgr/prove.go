@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +20,16 @@ import (
 const (
 	// between is how long is waited before a server is asked again.
 	between = 500 * time.Millisecond
+	// glance is how often its files are looked at meanwhile.
+	glance = between / 2
 	// oneProbe bounds one question to a server.
 	oneProbe = 10 * time.Second
+	// beforehand is how long an installation waits for what the server says
+	// before it: one that is slow to answer shall not delay its own repair.
+	beforehand = time.Second
+	// withoutTLS is how long a server may answer without the TLS that it had
+	// before it read new files.
+	withoutTLS = 2 * time.Second
 )
 
 // A want is what a server should serve.
@@ -92,43 +102,141 @@ func (k *Keeper) ask(ctx context.Context, t Target, w want) []probe.Result {
 	return results
 }
 
+// askBeside asks what a server serves while its files are put right. What it returns
+// waits a little for the answer; nil: there is none.
+func (k *Keeper) askBeside(ctx context.Context, t Target) func() []probe.Result {
+	ctx, cancel := context.WithCancel(ctx)
+	answer := make(chan []probe.Result, 1)
+	go func() { answer <- k.ask(ctx, t, want{}) }()
+	return func() []probe.Result {
+		defer cancel()
+		select {
+		case was := <-answer:
+			return was
+		case <-time.After(beforehand):
+			cancel()
+			<-answer
+			return nil
+		}
+	}
+}
+
+// errSpoilt ends a proof: the files have changed since the server was told to read
+// them, and the next pass is due at once.
+var errSpoilt = errors.New("the files were changed by somebody else while the server was looked at")
+
 // prove asks until all is as wanted, or the server has had its time. One that did
-// not answer before is not waited for.
-func (k *Keeper) prove(ctx context.Context, t Target, w want, was []probe.Result) []probe.Result {
+// not answer before is not waited for, and one that answers without the TLS that
+// it had is not given all that time: each mail is refused meanwhile.
+func (k *Keeper) prove(ctx context.Context, t Target, w want, was []probe.Result) ([]probe.Result, error) {
 	if len(t.Probes) == 0 {
-		return nil
+		return nil, ctx.Err()
 	}
 	patience := k.c.ProofTime
 	if len(was) > 0 && judge(was, was) == absent {
 		patience = min(patience, 2*time.Second)
 	}
-	end := time.NewTimer(patience)
-	defer end.Stop()
+	end := time.Now().Add(patience)
+	files := k.asFound(t)
 	// A server that is about to read its files still answers from the old ones:
 	// where the certificate is the same, nothing else tells the two apart.
 	pause := between
 	if w.leaf == nil || len(was) > 0 && served(was, w.leaf) {
 		pause *= 2
 	}
+	var lost time.Time // since when it is without TLS
 	for {
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil
+		if err := k.wait(ctx, t, pause, files); err != nil {
+			return nil, err
 		}
+		pause = between
+		asked := time.Now()
 		results := k.ask(ctx, t, w)
-		if judge(results, results) == good {
-			return results
-		}
-		select {
-		case <-end.C:
-			return results
-		case <-ctx.Done():
-			return results
-		default:
-			pause = between
+		switch {
+		case judge(results, results) == good || time.Now().After(end) || ctx.Err() != nil:
+			return results, ctx.Err()
+		case !hasLost(was, results):
+			lost = time.Time{}
+		case lost.IsZero():
+			lost = asked
+		case asked.Sub(lost) >= withoutTLS:
+			return results, nil
 		}
 	}
+}
+
+// wait waits, and looks meanwhile whether the files are still as they were.
+func (k *Keeper) wait(ctx context.Context, t Target, pause time.Duration, was *asFound) error {
+	for ; pause > 0; pause -= glance {
+		select {
+		case <-time.After(min(pause, glance)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !was.still(k, t) {
+			return errSpoilt
+		}
+	}
+	return nil
+}
+
+// asFound is a target's files at one instant: what the system says of them, and
+// what is wrong with them.
+type asFound struct {
+	infos []os.FileInfo
+	wrong string
+}
+
+func (k *Keeper) asFound(t Target) *asFound {
+	return &asFound{t.stat(), k.wrong(t)}
+}
+
+// still reports whether nothing more is wrong than there was. Files that only look
+// different are no reason to begin again.
+func (f *asFound) still(k *Keeper, t Target) bool {
+	now := t.stat()
+	if slices.EqualFunc(f.infos, now, unchanged) {
+		return true
+	}
+	f.infos = now
+	return f.wrong == k.wrong(t)
+}
+
+func (t Target) stat() []os.FileInfo {
+	var infos []os.FileInfo
+	for _, r := range slices.Sorted(maps.Keys(t.Files)) {
+		fi, err := os.Lstat(t.Files[r].Path)
+		if err != nil {
+			fi = nil // which differs from any other
+		}
+		infos = append(infos, fi)
+	}
+	return infos
+}
+
+func unchanged(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
+}
+
+func (k *Keeper) wrong(t Target) string {
+	s, err := install.Inspect(t.Target)
+	if err != nil {
+		return err.Error()
+	}
+	return wrong(t.Plan(s, k.c.Now()))
+}
+
+// hasLost reports whether a server that had TLS answers without.
+func hasLost(before, after []probe.Result) bool {
+	for i, a := range after {
+		if i < len(before) && before[i].Leaf() != nil && a.Leaf() == nil && a.Cause() != probe.Unreachable {
+			return true
+		}
+	}
+	return false
 }
 
 // served reports whether a certificate was served somewhere.
@@ -206,7 +314,7 @@ func (k *Keeper) report(t Target, proof []probe.Result, reload error) {
 			k.log.Error("probe", args...)
 		}
 	}
-	if reload != nil {
+	if reload != nil && judge(proof, proof) == good {
 		k.log.Warn("served all the same", "target", t.Name)
 	}
 }

@@ -232,7 +232,8 @@ func (r *round) end(ctx context.Context, report Report) {
 	if report.told {
 		c.told = now
 	}
-	if report.Installed && report.Err == nil {
+	spoilt := errors.Is(report.Err, errSpoilt)
+	if report.Installed && (report.Err == nil || spoilt) {
 		c.repairs = append(slices.DeleteFunc(c.repairs, func(at time.Time) bool { return now.Sub(at) > manyWithin }), now)
 		if len(c.repairs) == many+1 {
 			k.log.Warn("changed again and again", "target", c.target.Name, "times", len(c.repairs))
@@ -240,6 +241,8 @@ func (r *round) end(ctx context.Context, report Report) {
 		}
 	}
 	switch {
+	case spoilt: // which is no failure of the server's
+		c.dirty = true
 	case report.Err != nil:
 		r.failed(c, report, now)
 	case report.Absent:
