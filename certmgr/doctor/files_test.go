@@ -1,12 +1,15 @@
 package doctor
 
 import (
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"mailseal/certmgr/ca/namehash"
 )
 
 // TestPostfixFiles: which files smtpd and smtp read, by chain files and by the
@@ -105,5 +108,44 @@ func TestSendmailSettings(t *testing.T) {
 	f := Gather(t.Context(), Options{Servers: []Instance{{Name: "sendmail", Kind: Sendmail, Conf: t.TempDir()}}, Offline: true})
 	if f.Servers[0].Unread == "" {
 		t.Error("no word of the missing sendmail.cf")
+	}
+}
+
+// TestLinks: links by hand to a file of several CAs are right; others that openssl
+// rehash would not make are not.
+func TestLinks(t *testing.T) {
+	dir := t.TempDir()
+	var bundle []byte
+	var names []string
+	for _, name := range []string{"One", "Two"} {
+		root := newWorld(t, name, nil).root
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
+		hash, err := namehash.Of(root.RawSubject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, hash)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "public.pem"), bundle, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{names[0] + ".0": "public.pem", names[1] + ".0": "public.pem", "12345678.0": "public.pem", "87654321.0": "gone.pem"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, c := range lookInto(dir, "CACertPath").Links {
+		got = append(got, c.Name+">"+c.Target)
+	}
+	slices.Sort(got)
+	if want := []string{"12345678.0>", "87654321.0>"}; !slices.Equal(got, want) {
+		t.Errorf("links %q, want %q", got, want)
+	}
+	if d := lookInto(filepath.Join(dir, "absent"), "CACertPath"); d.State != Missing {
+		t.Errorf("%+v", d)
+	}
+	if d := lookInto(filepath.Join(dir, "public.pem"), "CACertPath"); d.State == Read {
+		t.Errorf("%+v", d)
 	}
 }

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,121 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
-	"mailseal/certmgr/ca/namehash"
 	"mailseal/certmgr/dh"
 )
-
-// fixtureTime is when the certificates of testdata are valid.
-var fixtureTime = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// mailRoot is a copy of testdata/MailRoot with the modes that it should have.
-func mailRoot(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "MailRoot")
-	if err := os.CopyFS(dir, os.DirFS("testdata/MailRoot")); err != nil {
-		t.Fatal(err)
-	}
-	for name, mode := range map[string]os.FileMode{".": 0o755, "server.key": 0o600, "server.cert": 0o644, "CERTS.PEM": 0o644} {
-		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// before makes the files of a folder older than an instant.
-func before(t *testing.T, at time.Time, dir string) {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		if err := os.Chtimes(name, at.Add(-day), at.Add(-day)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// TestXMail: a MailRoot with all in place, and what can be wrong with it.
-func TestXMail(t *testing.T) {
-	edit := func(old, new string) func(string) error {
-		return func(root string) error {
-			name := filepath.Join(root, "SERVER.TAB")
-			content, err := os.ReadFile(name)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(name, []byte(strings.Replace(string(content), old, new, 1)), 0o644)
-		}
-	}
-	for _, tt := range []struct {
-		name          string
-		change        func(root string) error
-		want, without []string
-		worst         Severity
-	}{
-		{"right", nil, []string{"ca.ok", "certificate.ours", "pair.ok", "ca-file.ok", "crl.unknown"}, nil, Note},
-		{"TLS off", edit("\"EnableSMTP-TLS\"\t\"1\"", "\"EnableSMTP-TLS\"\t\"0\""), []string{"tls.off", "pair.ok"}, nil, Error},
-		{"no anchors", func(root string) error {
-			return os.WriteFile(filepath.Join(root, "SERVER.TAB"), []byte("\"SSLWantVerify\"\t\"1\"\r\n"), 0o644)
-		}, []string{"xmail.no-anchors"}, nil, Error},
-		{"no key", func(root string) error { return os.Remove(filepath.Join(root, "server.key")) }, []string{"pair.no-key", "certificate.ours"}, []string{"pair.ok"}, Error},
-		{"truncated", func(root string) error { return os.Truncate(filepath.Join(root, "server.cert"), 100) }, []string{"certificate.broken"}, []string{"pair.ok", "certificate.ours"}, Error},
-		{"no CAs", func(root string) error { return os.Remove(filepath.Join(root, "CERTS.PEM")) }, []string{"ca-file.missing"}, nil, Warning},
-		{"no settings", func(root string) error { return os.Remove(filepath.Join(root, "SERVER.TAB")) }, []string{"settings.unread", "pair.ok"}, nil, Note},
-		{"open key", func(root string) error { return os.Chmod(filepath.Join(root, "server.key"), 0o644) }, []string{"mode.key"}, nil, Error},
-		{"another name", edit("mail.example.jp", "xmail.example.jp"), []string{"certificate.name"}, nil, Warning},
-		{"a pipe", func(root string) error {
-			name := filepath.Join(root, "server.key")
-			if err := os.Remove(name); err != nil {
-				return err
-			}
-			return syscall.Mkfifo(name, 0o600)
-		}, []string{"key.broken"}, []string{"pair.ok"}, Error},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			root := mailRoot(t)
-			ca := filepath.Join(filepath.Dir(root), "CA")
-			if err := os.MkdirAll(ca, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Rename(filepath.Join(root, "CERTS.PEM"), filepath.Join(ca, "cacert.pem")); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Symlink("../CA/cacert.pem", filepath.Join(root, "CERTS.PEM")); err != nil {
-				t.Fatal(err)
-			}
-			if tt.change != nil {
-				if err := tt.change(root); err != nil {
-					t.Fatal(err)
-				}
-			}
-			before(t, fixtureTime, root)
-			kind, _ := KindOf(root)
-			f := Gather(t.Context(), Options{Now: fixtureTime, CADir: ca, Servers: []Instance{{Name: "xmail", Kind: XMail, Conf: root}}, Offline: true})
-			all := Diagnose(f)
-			if tt.name != "no settings" && kind != XMail {
-				t.Errorf("a folder of %q", kind)
-			}
-			for _, id := range tt.want {
-				if find(all, id) == nil {
-					t.Errorf("no %s among %v", id, all)
-				}
-			}
-			for _, id := range tt.without {
-				if got := find(all, id); got != nil {
-					t.Errorf("%+v", got)
-				}
-			}
-			if got := Worst(all); got != tt.worst {
-				t.Errorf("the worst is %v, want %v: %v", got, tt.worst, all)
-			}
-		})
-	}
-}
 
 func TestParseCF(t *testing.T) {
 	c := parseCF("# a comment\nDjmx.example.jp\nD{MTAHost}x\nO CACertPath=/etc/mail/certs\nO servercertfile = /a,/b\nO DontBlameSendmail=GroupReadableKeyFile,\n\tTrustStickyBit\n" +
@@ -320,45 +207,6 @@ func TestLookAt(t *testing.T) {
 		if f.State != tt.state || (f.Err == "") != (tt.state == Read) {
 			t.Errorf("%s: state %d (%s), want %d", tt.path, f.State, f.Err, tt.state)
 		}
-	}
-}
-
-// TestLinks: links by hand to a file of several CAs are right; others that openssl
-// rehash would not make are not.
-func TestLinks(t *testing.T) {
-	dir := t.TempDir()
-	var bundle []byte
-	var names []string
-	for _, name := range []string{"One", "Two"} {
-		root := newWorld(t, name, nil).root
-		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
-		hash, err := namehash.Of(root.RawSubject)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, hash)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "public.pem"), bundle, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for link, target := range map[string]string{names[0] + ".0": "public.pem", names[1] + ".0": "public.pem", "12345678.0": "public.pem", "87654321.0": "gone.pem"} {
-		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var got []string
-	for _, c := range lookInto(dir, "CACertPath").Links {
-		got = append(got, c.Name+">"+c.Target)
-	}
-	slices.Sort(got)
-	if want := []string{"12345678.0>", "87654321.0>"}; !slices.Equal(got, want) {
-		t.Errorf("links %q, want %q", got, want)
-	}
-	if d := lookInto(filepath.Join(dir, "absent"), "CACertPath"); d.State != Missing {
-		t.Errorf("%+v", d)
-	}
-	if d := lookInto(filepath.Join(dir, "public.pem"), "CACertPath"); d.State == Read {
-		t.Errorf("%+v", d)
 	}
 }
 

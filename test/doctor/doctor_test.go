@@ -181,10 +181,8 @@ func (p *patient) start() {
 	}
 }
 
-// throwAway makes what FreeBSD's rc.d/sendmail makes at a boot, by its own steps.
-func (p *patient) throwAway() {
-	p.Helper()
-	const script = `set -e
+// atBoot are the steps of FreeBSD's rc.d/sendmail.
+const atBoot = `set -e
 cd "$1"; tmp=$(mktemp -d); trap 'rm -rf $tmp' EXIT; cd $tmp; mkdir certs crl newcerts; echo 01 >serial; : >index.txt
 cat >openssl.cnf <<-END
 	RANDFILE = $tmp/.rnd
@@ -240,7 +238,11 @@ openssl req -batch -nodes -config openssl.cnf -new -x509 -keyout newkey.pem -out
 openssl x509 -x509toreq -in newreq.pem -signkey newkey.pem -out tmp.pem
 openssl ca -notext -config openssl.cnf -out newcert.pem -keyfile cakey.pem -cert cacert.pem -key x -batch -infiles tmp.pem
 install -m 600 newkey.pem "$1/host.key"; install -m 644 newcert.pem "$1/host.cert"; install -m 644 cacert.pem "$1/cacert.pem"`
-	if out, err := exec.Command("/bin/sh", "-c", script, "rc", p.dir).CombinedOutput(); err != nil {
+
+// throwAway makes what FreeBSD makes at a boot.
+func (p *patient) throwAway() {
+	p.Helper()
+	if out, err := exec.Command("/bin/sh", "-c", atBoot, "rc", p.dir).CombinedOutput(); err != nil {
 		p.Fatalf("%v\n%s", err, out)
 	}
 }
