@@ -164,6 +164,9 @@ func (p *postfix) settings(_ context.Context, f Files, w Wish) (Settings, error)
 				set = append(set, setting{name, ""})
 			}
 		}
+		if v := p.values[side+"_tls_CAfile"]; v != "" && v != f.CA {
+			all.Warnings = append(all.Warnings, othersCAs(side+"_tls_CAfile = "+v, f.CA))
+		}
 		for _, old := range []string{"chain_files", "cert_file", "eccert_file", "dcert_file"} {
 			if v := p.values[side+"_tls_"+old]; v != "" && v != f.Pair {
 				all.Warnings = append(all.Warnings, fmt.Sprintf("%s_tls_%s = %s is no longer used; peers that know its CA and not yours see an unknown one", side, old, v))

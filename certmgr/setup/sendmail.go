@@ -116,6 +116,9 @@ func (m *sendmail) settings(ctx context.Context, f Files, w Wish) (Settings, err
 			continue
 		}
 		set = append(set, o)
+		if now != "" && o.name == "CACertFile" {
+			all.Warnings = append(all.Warnings, othersCAs("CACertFile="+now, f.CA))
+		}
 		if now != "" && o.name == "ServerCertFile" {
 			all.Warnings = append(all.Warnings, fmt.Sprintf("%s=%s is no longer served; peers that know its CA and not yours see an unknown one", o.name, now))
 		}

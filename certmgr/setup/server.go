@@ -167,6 +167,11 @@ func probeURL(host, port string) string {
 	return "smtp://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
+// othersCAs warns of a file of CAs that is no longer read.
+func othersCAs(setting, path string) string {
+	return fmt.Sprintf("%s: whom that vouches for is unknown from now on, the system's public CAs apart; append to %s what shall be known besides, and it stays there", setting, path)
+}
+
 // Greeting is the line with which a server greets.
 func Greeting(ctx context.Context, addr string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
@@ -190,13 +195,13 @@ func Greeting(ctx context.Context, addr string) (string, error) {
 	return first, nil
 }
 
-// Reloaded waits until a server that was told to read its files greets again:
-// sendmail starts itself anew, and is away for an instant.
-func Reloaded(ctx context.Context, addr string, limit time.Duration) error {
+// Reloaded waits until a server greets that was, or may have been, told to read its
+// files: sendmail starts itself anew, and is away for an instant.
+func Reloaded(ctx context.Context, addr string, limit time.Duration) (string, error) {
 	for end := time.Now().Add(limit); ; {
-		_, err := Greeting(ctx, addr)
+		greeting, err := Greeting(ctx, addr)
 		if err == nil || time.Now().After(end) || ctx.Err() != nil {
-			return err
+			return greeting, err
 		}
 		select {
 		case <-ctx.Done():

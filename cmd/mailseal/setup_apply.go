@@ -57,7 +57,7 @@ func reload(ctx context.Context, line, address string) error {
 	if address == "" {
 		return nil
 	}
-	if err := setup.Reloaded(ctx, address, proofLimit); err != nil {
+	if _, err := setup.Reloaded(ctx, address, proofLimit); err != nil {
 		return fmt.Errorf("the server does not answer after it was told to read its files (%s): %w", line, err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mailseal/certmgr/install"
 	"mailseal/certmgr/setup"
@@ -291,12 +292,15 @@ func (s *setupRun) readJournal() error {
 	return err
 }
 
+// startLimit is how long a server is waited for that may just be starting.
+const startLimit = 5 * time.Second
+
 // answers looks whether the server runs, and is the one that is meant.
 func (s *setupRun) answers(ctx context.Context) error {
 	if s.target.Probe != nil && len(s.target.Probe) == 0 {
 		return nil // nobody shall ask
 	}
-	greeting, err := setup.Greeting(ctx, s.smtpAddress())
+	greeting, err := setup.Reloaded(ctx, s.smtpAddress(), startLimit)
 	if err != nil {
 		return failf(exUnavailable, "%s does not answer: %v; start it first, or say with -probe where it does", s.place.Server, err)
 	}

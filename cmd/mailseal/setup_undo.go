@@ -24,8 +24,8 @@ func setupUndoCommand() command {
 as they were before the first mailseal setup of this host, or of the target
 -name, and has the server read them. A file that somebody else has changed since
 is told and left; -force puts it back too, and keeps a copy beside it. What
-certmgr has renewed counts as ours. A CA that was made stays: its certificates
-may be in use elsewhere.`,
+certmgr has renewed counts as ours; it must not run meanwhile, as it would mend what
+is taken back. A CA that was made stays: its certificates may be in use elsewhere.`,
 		signals: true,
 		setup: func(fs *flag.FlagSet) runner {
 			u := &setupUndo{}
@@ -86,19 +86,38 @@ func (u *setupUndo) find() error {
 	if u.prefix != "" && u.config == defaultConfig() {
 		u.config = filepath.Join("/", u.prefix, u.config)
 	}
-	if u.state != "" {
-		return nil
-	}
 	c, err := config.Load(u.config)
 	switch {
 	case err == nil:
-		u.state = c.Certmgr.State
+		if u.state == "" {
+			u.state = c.Certmgr.State
+		}
+		return alone(c)
+	case u.state != "":
 		return nil
 	case errors.Is(err, fs.ErrNotExist): // an undo that was killed has taken it away
 		u.state = filepath.Join("/", u.prefix, config.Default(goos).Certmgr.State)
 		return nil
 	}
 	return fail(exConfig, fmt.Errorf("%w; mend it, or say with -state where the journal is", err))
+}
+
+// alone refuses to work beside a daemon, which would mend at once what is taken
+// back.
+func alone(c *config.Config) error {
+	f := caFlags{dir: c.CA.Dir, socket: c.CA.Socket}
+	daemon, err := f.daemon()
+	if daemon == nil || err != nil {
+		return err
+	}
+	if d, ok := daemon.(interface{ Close() }); ok {
+		d.Close()
+	}
+	stop := "systemctl stop mailseal-certmgr.socket mailseal-certmgr"
+	if goos == "freebsd" {
+		stop = "service mailseal_certmgr stop"
+	}
+	return failf(exTempFail, "nothing was done: mailseal certmgr runs at %s, and would mend at once what is taken back; stop it first (%s), and start it again afterwards", c.CA.Socket, stop)
 }
 
 // one undoes the setup of one target.
@@ -134,7 +153,7 @@ func (u *setupUndo) one(ctx context.Context, env Env, journal *setup.Journal, na
 	if err := journal.Forget(name); err != nil {
 		return err
 	}
-	fmt.Fprintf(env.Stdout, "%s: as before; where mailseal certmgr runs, tell it with HUP\n", name)
+	fmt.Fprintf(env.Stdout, "%s: as before\n", name)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package setup_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -176,11 +177,20 @@ func boot(t *testing.T, kind rig.Kind, name, next string) *machine {
 // send has a machine send a mail on.
 func (m *machine) send(t *testing.T, to string) {
 	t.Helper()
-	c := rig.Dial(t, m.Addr())
-	defer c.Close()
 	mail := mtarig.Mail{From: "root@" + m.name, To: []string{to}, Data: []byte("From: root@" + m.name + "\r\nSubject: test\r\n\r\ntest\r\n")}
-	if err := c.Send(mail); err != nil {
-		t.Fatalf("hand a mail to %s: %v\n%s", m.name, err, m.Log())
+	// A server that was told to read its files may be away for an instant.
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		c, err := mtarig.Dial(m.Addr())
+		if err == nil {
+			err = errors.Join(c.Hello("client.example.test"), c.Send(mail))
+			c.Close()
+		}
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("hand a mail to %s: %v\n%s", m.name, err, m.Log())
+		}
 	}
 }
 
