@@ -167,7 +167,7 @@ func (t Target) steps(p Plan, s State) []string {
 	}
 	for _, f := range p.Findings {
 		switch dir, is := s.Folders[f.Path]; {
-		case !is:
+		case !is, f.Fault == Links: // those stand with the folder that they are in
 		case !dir.Exists:
 			add("make the folder %s, mode 0755", f.Path)
 		default:
