@@ -166,6 +166,11 @@ func (m *certmgrDaemon) listen() error {
 	if u != nil {
 		o.Mode, o.Group = 0o660, u.Gid
 	}
+	// The unit and the rc.d script make the folder; of an instance elsewhere, or one
+	// that is started by hand, nobody has.
+	if err := os.MkdirAll(filepath.Dir(m.conf.CA.Socket), 0o755); err != nil {
+		return fail(exUnavailable, m.conf.At("ca.socket", err))
+	}
 	if m.ln, err = milter.Listen("unix:"+m.conf.CA.Socket, o); err != nil {
 		return fail(exUnavailable, m.conf.At("ca.socket", err))
 	}

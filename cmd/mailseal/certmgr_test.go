@@ -123,7 +123,7 @@ func certmgrFiles(t *testing.T) (conf string, c *ca.CA) {
 		t.Fatal(err)
 	}
 	conf = filepath.Join(dir, "m.toml")
-	text := "authserv_id = \"mx.example.test\"\nlocal_domains = [\"example.test\"]\n[ca]\ndir = \"CA\"\nsocket = \"unix:s\"\nweb_user = \"\"\n"
+	text := "authserv_id = \"mx.example.test\"\nlocal_domains = [\"example.test\"]\n[ca]\ndir = \"CA\"\nsocket = \"unix:run/s\"\nweb_user = \"\"\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestCertmgr(t *testing.T) {
 	go func() {
 		ended <- run(ctx, Env{Args: []string{"certmgr", "-config", conf}, Stderr: &errs, Getenv: func(string) string { return "" }})
 	}()
-	socket := filepath.Join(filepath.Dir(conf), "s")
+	socket := filepath.Join(filepath.Dir(conf), "run/s") // whose folder nobody has made
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if client, err := control.Connect(ctx, socket); err == nil {
 			client.Close()
