@@ -254,6 +254,7 @@ func newBench(t *testing.T) *bench {
 		}},
 		Connect: b.ca.connect, State: filepath.Join(t.TempDir(), "state"), Log: slog.New(slog.NewTextHandler(b.log, nil)),
 		Reload: b.server.reload, Probe: b.server.probe, Watch: func() Watcher { return b.watcher },
+		Connects: func(context.Context, probe.URL) bool { return true },
 		Notify: func(_ context.Context, ns []notice.Notice) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -102,6 +102,8 @@ type Config struct {
 	Reload func(context.Context, Target) error
 	Probe  func(context.Context, probe.URL, probe.Want) probe.Result
 	Watch  func() Watcher
+	// Connects reports whether a port takes connections at all.
+	Connects func(context.Context, probe.URL) bool
 }
 
 const (
@@ -152,6 +154,9 @@ func New(c Config) (*Keeper, error) {
 	}
 	if c.Probe == nil {
 		c.Probe = probe.Check
+	}
+	if c.Connects == nil {
+		c.Connects = connects
 	}
 	if c.Watch == nil {
 		c.Watch = func() Watcher { return watch.New(watch.Options{Poll: c.Poll, Log: c.Log}) }

@@ -32,6 +32,7 @@ const (
 	causeInstall   = "install"
 	causeReload    = "reload"
 	causeServer    = "server"
+	causeOthers    = "others" // who have to do something
 	causeRepeated  = "repeated"
 	causeJournal   = "journal"
 )
@@ -60,9 +61,9 @@ func (k *Keeper) pass(ctx context.Context, t Target, l look) Report {
 	if r.Found.Done() {
 		k.tell(t, install.Plan{})
 		r.due = r.Found.Due
-		r.fail(causeInstall, byOthers(r.Found))
+		r.fail(causeOthers, byOthers(r.Found))
 		if l.proof || k.owes(t) {
-			k.confirm(ctx, t, before, &r, l.reload)
+			k.confirm(ctx, t, before, &r, l.reload && r.Err == nil)
 		}
 		return r
 	}
@@ -101,7 +102,7 @@ func (k *Keeper) remains(t Target, r *Report) {
 	}
 	p := t.Plan(after, k.c.Now())
 	if r.left, r.due = wrong(p), p.Due; p.Done() {
-		r.fail(causeInstall, byOthers(p))
+		r.fail(causeOthers, byOthers(p))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -105,9 +106,9 @@ func (k *Keeper) ask(ctx context.Context, t Target, w want) []probe.Result {
 // askBeside asks what a server serves while its files are put right. What it returns
 // waits a little for the answer; nil: there is none.
 func (k *Keeper) askBeside(ctx context.Context, t Target) func() []probe.Result {
-	ctx, cancel := context.WithCancel(ctx)
+	asking, cancel := context.WithCancel(ctx)
 	answer := make(chan []probe.Result, 1)
-	go func() { answer <- k.ask(ctx, t, want{}) }()
+	go func() { answer <- k.ask(asking, t, want{}) }()
 	return func() []probe.Result {
 		defer cancel()
 		select {
@@ -116,9 +117,33 @@ func (k *Keeper) askBeside(ctx context.Context, t Target) func() []probe.Result 
 		case <-time.After(beforehand):
 			cancel()
 			<-answer
-			return nil
+			return k.nobody(ctx, t)
 		}
 	}
+}
+
+// nobody is what is known of a server that has not answered in time: nil where its
+// ports take connections, as that of one that lets clients wait; otherwise that
+// it is not there.
+func (k *Keeper) nobody(ctx context.Context, t Target) []probe.Result {
+	var results []probe.Result
+	for _, u := range t.Probes {
+		if k.c.Connects(ctx, u) {
+			return nil
+		}
+		results = append(results, probe.Result{URL: u, Err: &probe.Failure{Cause: probe.Unreachable, Text: "takes no connection"}})
+	}
+	return results
+}
+
+// connects reports whether a port takes connections.
+func connects(ctx context.Context, u probe.URL) bool {
+	c, err := (&net.Dialer{Timeout: beforehand}).DialContext(ctx, "tcp", u.Address())
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 // errSpoilt ends a proof: the files have changed since the server was told to read

@@ -99,3 +99,28 @@ func TestSlowAnswer(t *testing.T) {
 		}
 	})
 }
+
+// A server that takes no connection, and does not even say so, does not run: that
+// is no reason to take files back.
+func TestNoConnection(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		bubble(t, "", func(t *testing.T) {
+			b := newBench(t)
+			b.right()
+			b.up = false
+			b.config.Connects = func(context.Context, probe.URL) bool { return there }
+			ask := b.config.Probe
+			b.config.Probe = func(ctx context.Context, u probe.URL, w probe.Want) probe.Result {
+				select {
+				case <-time.After(oneProbe):
+				case <-ctx.Done():
+				}
+				return ask(ctx, u, w)
+			}
+			b.another()
+			if r := b.once(); r.RolledBack != there || r.Absent == there || (r.Err != nil) != there {
+				t.Errorf("takes connections: %v: %+v", there, r)
+			}
+		})
+	}
+}

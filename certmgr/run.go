@@ -263,9 +263,12 @@ func (r *round) failed(c *charge, report Report, now time.Time) {
 	}
 	c.failures++
 	wait := backOff(c.failures)
+	if report.cause == causeOthers { // there is nothing to try
+		wait = proofAfter
+	}
 	c.next = now.Add(wait)
 	k.log.Error("not right", "target", c.target.Name, "error", oneLine(report.Err), "again", wait.Round(time.Second).String())
-	if report.RolledBack || now.Sub(c.since) >= lasting {
+	if report.RolledBack || report.cause == causeOthers || now.Sub(c.since) >= lasting {
 		n := notice.Notice{Target: c.target.Name, Cause: report.cause, Text: report.Err.Error(), At: now}
 		if n.Cause == causeAuthority {
 			n.Target = ""

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailseal/certmgr/ca"
+	"mailseal/certmgr/install"
 	"mailseal/certmgr/probe"
 )
 
@@ -357,6 +358,25 @@ func TestMailLater(t *testing.T) {
 		after(15 * time.Minute)
 		if ms := b.mails(); len(ms) != 1 || !strings.Contains(ms[0][0].Text, "no such process") {
 			t.Errorf("%v", ms)
+		}
+	})
+}
+
+// No bought certificate was dropped: somebody is told, once a day, and it is not
+// tried more than once an hour.
+func TestNothingDropped(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		b := newBench(t)
+		b.target.Issuer, b.target.From = install.FromFiles, t.TempDir()
+		_, stop := b.run()
+		defer stop()
+		after(25 * time.Hour)
+		ms := b.mails()
+		if len(ms) != 2 || ms[0][0].Cause != causeOthers || !strings.Contains(ms[0][0].Text, "is missing") {
+			t.Errorf("%v", ms)
+		}
+		if n := b.log.count("not right"); n < 24 || n > 27 || b.told() > 27 || b.ca.issued != 0 {
+			t.Errorf("%d tries, told %d times\n%s", n, b.told(), b.log)
 		}
 	})
 }

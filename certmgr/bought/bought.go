@@ -174,7 +174,7 @@ func (h *heap) offer(l lying[*x509.Certificate], pool []*x509.Certificate, hosts
 		return nil, fmt.Errorf("has expired at %s; drop a newer one there", l.what.NotAfter.UTC().Format(time.RFC3339))
 	case now.Before(l.what.NotBefore):
 		return nil, fmt.Errorf("is not valid before %s", l.what.NotBefore.UTC().Format(time.RFC3339))
-	case !slices.Contains(l.what.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(l.what.ExtKeyUsage, x509.ExtKeyUsageAny):
+	case !forServers(l.what):
 		return nil, fmt.Errorf("is not for servers")
 	}
 	for _, host := range hosts {
@@ -243,3 +243,10 @@ func Remind(c *x509.Certificate) time.Time {
 }
 
 func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
+
+// forServers: a certificate that names no use is for all (RFC 5280 section 4.2.1.12),
+// as those are that openssl makes without extensions.
+func forServers(c *x509.Certificate) bool {
+	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+}

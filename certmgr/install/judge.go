@@ -174,8 +174,10 @@ func (j *judge) purpose(path string) {
 	}
 }
 
+// isFor reports whether a certificate is for a use: one that names none is for all
+// (RFC 5280 section 4.2.1.12).
 func isFor(c *x509.Certificate, use x509.ExtKeyUsage) bool {
-	return slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 || slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 // dropped looks at what lies in the folder From.

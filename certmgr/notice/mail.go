@@ -97,6 +97,7 @@ func about(n Notice) string {
 		"reload":    "the server cannot be told to read its files",
 		"server":    "the server does not serve its certificate",
 		"absent":    "the server does not answer",
+		"others":    "files are wrong about which nothing can be done here",
 		"repeated":  "somebody changes files again and again",
 		"journal":   "an installation that was cut short cannot be ended",
 	}[n.Cause]
