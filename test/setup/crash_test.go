@@ -3,6 +3,7 @@ package setup_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,9 +17,9 @@ import (
 )
 
 // steps bounds how often a setup is killed.
-const steps = 40
+const steps = 100
 
-// TestKilled: a setup that is killed at any of its renames is completed by the next
+// TestKilled: a setup that is killed at any of its renames or writes to the disk is completed by the next
 // one, or taken back by undo to the last byte; and the server takes mail all the
 // time.
 func TestKilled(t *testing.T) {
@@ -36,35 +37,37 @@ func TestKilled(t *testing.T) {
 				m.send(t, "pokemon@"+dhcpName)
 				if n%2 == 0 {
 					if out := m.setup(t, 0, args...); !strings.Contains(out, " verify=OK ") {
-						t.Fatalf("killed at rename %d: setup again does not end well:\n%s", n, out)
+						t.Fatalf("killed at step %d: setup again does not end well:\n%s", n, out)
 					}
 				}
 				run(t, "setup", "undo", "-prefix", m.root, "-yes")
 				if diff := cmp.Diff(before, m.files(t)); diff != "" {
-					t.Fatalf("killed at rename %d: after undo (-before, +after):\n%s", n, diff)
+					t.Fatalf("killed at step %d: after undo (-before, +after):\n%s", n, diff)
 				}
 				if done {
 					t.Logf("%d times killed", n-1)
 					return
 				}
 			}
-			t.Errorf("after %d renames it is still killed", steps)
+			t.Errorf("after %d steps it is still killed", steps)
 		})
 	}
 }
 
-// killed runs setup and kills it at its nth rename. It reports whether it came to
+// killed runs setup and kills it at the nth rename or fsync of one of its threads. It reports whether it came to
 // its end before that.
 func (m *machine) killed(t *testing.T, n int, args ...string) bool {
 	t.Helper()
 	args = append([]string{
-		"-f", "-qq", "-o", filepath.Join(t.TempDir(), "trace"), "-e", "trace=renameat", "-e", fmt.Sprintf("inject=renameat:signal=KILL:when=%d", n),
+		"-f", "-qq", "-o", filepath.Join(t.TempDir(), "trace"), "-e", "trace=renameat,fsync", "-e", fmt.Sprintf("inject=renameat,fsync:signal=KILL:when=%d", n),
 		daemon.Binary(t), "setup", m.word(),
 	}, args...)
-	out, err := exec.Command("strace", args...).CombinedOutput()
+	cmd := exec.Command("strace", args...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // strace counts by thread
+	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 0) {
-		t.Fatalf("killed at rename %d: %v\n%s", n, err, out)
+		t.Fatalf("killed at step %d: %v\n%s", n, err, out)
 	}
 	return err == nil
 }
