@@ -376,11 +376,19 @@ func TestKept(t *testing.T) {
 	if got := find(Diagnose(f), "certificate.expired"); got == nil || got.Kept || got.Commands != nil {
 		t.Errorf("%+v", got)
 	}
+	gone(&s.Pairs[0].Cert)
+	missing := find(Diagnose(f), "certificate.missing")
+	if missing == nil || !missing.Kept || !missing.Bought {
+		t.Fatalf("%+v", missing)
+	}
 	ja, err := Language("ja")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if said := ja.Say(*got); !strings.Contains(said.Cure, "certmgr") {
 		t.Errorf("%+v", said)
+	}
+	if said := ja.Say(*missing); !strings.Contains(said.Cure, " from ") {
+		t.Errorf("where to drop it is not said: %+v", said)
 	}
 }

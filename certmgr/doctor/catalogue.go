@@ -103,6 +103,9 @@ func (w *Words) Say(f Finding) Said {
 	said.Text, said.Consequence, said.Cure = fill(e.Text, f.Args), fill(e.Consequence, f.Args), fill(e.Cure, f.Args)
 	if f.Kept {
 		said.Cure = w.words["kept"]
+		if f.Bought {
+			said.Cure = w.words["kept-bought"]
+		}
 	}
 	return said
 }

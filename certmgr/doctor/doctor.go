@@ -64,8 +64,9 @@ type Finding struct {
 	Args    Args
 	// Commands mend it, where commands do: lines for a shell, to be run in order.
 	Commands []string
-	// Kept: certmgr mends it by itself.
-	Kept bool
+	// Kept: certmgr mends it by itself. Bought: with what somebody has to have dropped
+	// into the target's folder.
+	Kept, Bought bool
 }
 
 // Diagnose judges facts. The CA comes first, then each server: for every one the
@@ -84,7 +85,7 @@ func Diagnose(f *Facts) []Finding {
 				finding := h.finding(c.id, c.severity, s.Name)
 				finding.Args["server"] = s.Kind.String()
 				if c.mends.kept(s) {
-					finding.Kept, finding.Commands = true, []string{f.Once}
+					finding.Kept, finding.Bought, finding.Commands = true, c.mends.bought(s), []string{f.Once}
 				}
 				all = append(all, finding)
 			}

@@ -22,13 +22,18 @@ const (
 	byHand mender = iota
 	// byKeeper: certmgr does, from what it has.
 	byKeeper
+	// byOwner: certmgr does from what it has, which is nothing where a certificate is
+	// bought and was not dropped into the target's folder.
+	byOwner
 	// byIssuer: certmgr does with a new certificate, so not where one is bought.
 	byIssuer
 )
 
 func (m mender) kept(s *Server) bool {
-	return s.Kept && (m == byKeeper || m == byIssuer && s.Issuer != "files")
+	return s.Kept && (m == byKeeper || m == byOwner || m == byIssuer && s.Issuer != "files")
 }
+
+func (m mender) bought(s *Server) bool { return m == byOwner && s.Issuer == "files" }
 
 // To add a check: a function from facts to hits, nil where all is right; a row
 // here, where it stands in the order of what is said; its words in both files of
@@ -54,15 +59,15 @@ var serverChecks = []serverCheck{
 	{"certificate.ours", OK, byHand, certificateOurs},
 	{"certificate.public", OK, byHand, certificatePublic},
 	{"certificate.alone", Note, byHand, certificateAlone},
-	{"certificate.other", Warning, byKeeper, certificateOther},
-	{"certificate.missing", Error, byKeeper, certificateMissing},
-	{"certificate.broken", Error, byKeeper, certificateBroken},
+	{"certificate.other", Warning, byOwner, certificateOther},
+	{"certificate.missing", Error, byOwner, certificateMissing},
+	{"certificate.broken", Error, byOwner, certificateBroken},
 	{"pair.ok", OK, byHand, pairOK},
-	{"pair.mismatch", Error, byKeeper, pairMismatch},
-	{"pair.no-key", Error, byKeeper, pairNoKey},
+	{"pair.mismatch", Error, byOwner, pairMismatch},
+	{"pair.no-key", Error, byOwner, pairNoKey},
 	{"ca-file.ok", OK, byHand, caFileOK},
-	{"ca-file.other", Warning, byKeeper, caFileOther},
-	{"ca-file.missing", Error, byKeeper, caFileMissing},
+	{"ca-file.other", Warning, byOwner, caFileOther},
+	{"ca-file.missing", Error, byOwner, caFileMissing},
 	{"ca-file.unset", Note, byHand, caFileUnset},
 
 	{"settings.unread", Note, byHand, settingsUnread},
@@ -72,13 +77,13 @@ var serverChecks = []serverCheck{
 	{"tls.daemon-off", Warning, byHand, tlsDaemonOff},
 	{"tls.client-off", Warning, byHand, tlsClientOff},
 
-	{"key.broken", Error, byKeeper, keyBroken},
-	{"key.encrypted", Error, byKeeper, keyEncrypted},
+	{"key.broken", Error, byOwner, keyBroken},
+	{"key.encrypted", Error, byOwner, keyEncrypted},
 	{"key.small", Error, byIssuer, keySmall},
 	{"signature.md5", Error, byIssuer, signatureMD5},
 	{"signature.sha1", Warning, byIssuer, signatureSHA1},
 	{"chain.incomplete", Warning, byIssuer, chainIncomplete},
-	{"certificate.boot", Warning, byKeeper, certificateBoot},
+	{"certificate.boot", Warning, byOwner, certificateBoot},
 	{"certificate.self", Warning, byHand, certificateSelf},
 	{"certificate.expired", Error, byIssuer, certificateExpired},
 	{"certificate.ending", Warning, byIssuer, certificateEnding},
