@@ -22,11 +22,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 
-	"mailseal/internal/durable"
+	"mailseal/internal/folder"
 )
 
 // Options say what the folder's files do not.
@@ -84,46 +82,47 @@ func Inspect(dir string, o Options) (Plan, error) {
 // Apply carries a plan out. What was done is on the disk when it returns nil;
 // after an error, or a crash, a new plan has the rest.
 func Apply(dir string, p Plan) error {
+	if len(p.Changes) == 0 {
+		return nil
+	}
+	f, err := folder.Open(dir)
+	if err != nil {
+		return fmt.Errorf("hash links: %w", err)
+	}
+	defer f.Close()
 	synced := true
 	for _, c := range p.Changes {
 		if c.Target == "" && !synced {
 			// Nothing goes before what replaces it is certain to stay.
-			if err := durable.SyncDir(dir); err != nil {
+			if err := f.Sync(); err != nil {
 				return fmt.Errorf("hash links: %w", err)
 			}
 			synced = true
 		}
-		if err := apply(dir, c); err != nil {
+		if err := apply(f, c); err != nil {
 			return fmt.Errorf("hash links: %s: %w", c, err)
 		}
 		synced = synced && c.Target == ""
 	}
-	if len(p.Changes) == 0 {
-		return nil
-	}
-	return durable.SyncDir(dir)
+	return f.Sync()
 }
 
-func apply(dir string, c Change) error {
-	path := filepath.Join(dir, c.Name)
-	if fi, err := os.Lstat(path); err == nil && fi.Mode().Type() != fs.ModeSymlink {
+func apply(f *folder.Folder, c Change) error {
+	if info, err := f.Lstat(c.Name); err == nil && info.Mode.Type() != fs.ModeSymlink {
 		return errors.New("that is no link any more")
 	}
 	if c.Target == "" {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return f.Remove(c.Name)
 	}
-	tmp := filepath.Join(dir, temporary(c.Name))
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	tmp := temporary(c.Name)
+	if err := f.Remove(tmp); err != nil {
 		return err
 	}
-	if err := os.Symlink(c.Target, tmp); err != nil {
+	if err := f.Symlink(c.Target, tmp); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	if err := f.Rename(tmp, c.Name); err != nil {
+		return errors.Join(err, f.Remove(tmp))
 	}
 	return nil
 }

@@ -46,8 +46,8 @@ type key struct {
 
 func (k key) name(number int) string { return k.hash + "." + k.kind + strconv.Itoa(number) }
 
-// A folder is what read has found.
-type folder struct {
+// A listing is what read has found.
+type listing struct {
 	dir       string
 	wanted    map[key][]string // names of files
 	slots     map[key]map[int]slot
@@ -56,7 +56,7 @@ type folder struct {
 	seen      map[[sha256.Size]byte]bool
 }
 
-func (f *folder) keys() []key {
+func (f *listing) keys() []key {
 	var ks []key
 	for k := range f.wanted {
 		ks = append(ks, k)
@@ -70,16 +70,16 @@ func (f *folder) keys() []key {
 	return ks
 }
 
-func (f *folder) note(format string, a ...any) { f.notes = append(f.notes, fmt.Sprintf(format, a...)) }
+func (f *listing) note(format string, a ...any) { f.notes = append(f.notes, fmt.Sprintf(format, a...)) }
 
 // read reads a folder. A file that cannot be read is an error, or the links to it
 // would be taken for stale.
-func read(dir string, bundles []string) (*folder, error) {
+func read(dir string, bundles []string) (*listing, error) {
 	entries, err := os.ReadDir(dir) // sorted, as openssl does
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{dir: dir, wanted: map[key][]string{}, slots: map[key]map[int]slot{}, seen: map[[sha256.Size]byte]bool{}}
+	f := &listing{dir: dir, wanted: map[key][]string{}, slots: map[key]map[int]slot{}, seen: map[[sha256.Size]byte]bool{}}
 	files := slices.Clone(bundles)
 	for _, e := range entries {
 		name := e.Name()
@@ -102,7 +102,7 @@ func read(dir string, bundles []string) (*folder, error) {
 }
 
 // link takes in what bears the name of a link.
-func (f *folder) link(e fs.DirEntry, name []string) error {
+func (f *listing) link(e fs.DirEntry, name []string) error {
 	k := key{name[1], name[2]}
 	number, err := strconv.Atoi(name[3])
 	if err != nil {
@@ -138,7 +138,7 @@ func (f *folder) link(e fs.DirEntry, name []string) error {
 }
 
 // file takes in what a file holds.
-func (f *folder) file(name string, bundle bool) error {
+func (f *listing) file(name string, bundle bool) error {
 	content, err := readFile(filepath.Join(f.dir, name))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoFile) {
 		return nil // a dangling link, a folder, or a bundle that is yet to come
@@ -175,17 +175,20 @@ func (f *folder) file(name string, bundle bool) error {
 var errNoFile = errors.New("not a regular file")
 
 func readFile(path string) ([]byte, error) {
-	// A FIFO in the folder must not be waited for.
+	// A FIFO in the folder must not be waited for, nor one that comes meanwhile.
 	if fi, err := os.Stat(path); err != nil {
 		return nil, err
 	} else if !fi.Mode().IsRegular() {
 		return nil, errNoFile
 	}
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	if fi, err := file.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil, errors.Join(err, errNoFile)
+	}
 	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err == nil && len(content) > maxFile {
 		err = fmt.Errorf("%s is larger than %d octets", path, maxFile)

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"mailseal/internal/durable"
+	"mailseal/internal/folder"
 )
 
 // ErrUnsound: the files that were there before are no better than the new ones.
@@ -75,14 +77,19 @@ func (i *Installed) RollBack() error {
 			return fmt.Errorf("roll %s back: %w: %s %s", i.target.Name, ErrUnsound, f.Path, f.Text)
 		}
 	}
-	c := Contents{}
+	c, old := Contents{}, i.target
+	old.Files = maps.Clone(old.Files)
 	for _, r := range i.roles {
 		if f := i.before.Files[r]; f.Exists && f.Err == "" {
 			c[r] = f.Content
+			// Whatever it was: nobody shall read it who could not before.
+			to := old.Files[r]
+			to.UID, to.GID, to.Mode = f.UID, f.GID, to.Mode&f.Mode.Perm()
+			old.Files[r] = to
 		}
 	}
 	err := i.journal.repaired(i.target.Name, func() error {
-		return i.journal.place(i.target, c, func(r Role) string {
+		return i.journal.place(old, c, func(r Role) string {
 			if sum := fingerprint(c[r]); i.sums[i.target.Files[r].Path] == sum {
 				return sum
 			}
@@ -178,23 +185,38 @@ func (t Target) makeDirs(c Contents) error {
 		if dir != filepath.Clean(t.Dir) && !c.in(t, dir) {
 			continue
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := folder.Make(dir, 0o755); err != nil {
 			return err
 		}
-		s := inspectFile(dir)
-		if !t.isOpen(dir, s) {
-			continue
-		}
-		if owner := t.owner(); s.UID != 0 && s.UID != owner {
-			if err := os.Chown(dir, owner, -1); err != nil {
-				return err
-			}
-		}
-		if err := os.Chmod(dir, s.Mode.Perm()&^0o022); err != nil {
+		if err := t.closeDir(dir); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// closeDir takes the folder of hash links from others.
+func (t Target) closeDir(path string) error {
+	f, err := folder.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, owner := f.Info(), t.owner()
+	if !t.isOpen(path, Found{Mode: info.Mode, UID: info.UID}) {
+		return nil
+	}
+	dir, err := f.Itself()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if info.UID != 0 && info.UID != owner {
+		if err := dir.Chown(owner, -1); err != nil {
+			return err
+		}
+	}
+	return dir.Chmod(info.Mode &^ (fs.ModeDir | 0o022))
 }
 
 // in reports whether one of a target's contents belongs into a folder.
@@ -239,10 +261,15 @@ func (j *Journal) place(t Target, c Contents, sum func(Role) string) error {
 // write makes a file complete and durable, closed to others until it has its
 // owner and mode.
 func write(path string, content []byte, f File) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	dir, err := folder.Open(filepath.Dir(path))
+	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	defer dir.Close()
+	if err := dir.Remove(filepath.Base(path)); err != nil {
+		return err
+	}
+	file, err := dir.Create(filepath.Base(path))
 	if err != nil {
 		return err
 	}

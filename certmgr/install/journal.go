@@ -14,6 +14,7 @@ import (
 
 	"mailseal/certmgr/hashdir"
 	"mailseal/internal/durable"
+	"mailseal/internal/folder"
 )
 
 // A Journal is the folder in which it stands what is being installed, what was,
@@ -151,7 +152,8 @@ func (j *Journal) begin(name string, e entry) error {
 // abandon removes new files that are in nobody's place yet.
 func (j *Journal) abandon(name string, e entry) error {
 	for _, m := range e.Files {
-		if err := os.Remove(m.New); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := within(m.New, func(f *folder.Folder, name string) error { return f.Remove(name) })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -164,12 +166,13 @@ func (j *Journal) complete(name string, e entry) error {
 		if m.New == "" {
 			continue
 		}
-		if err := os.Rename(m.New, m.Path); err != nil {
+		err := within(m.Path, func(f *folder.Folder, name string) error { return f.Rename(filepath.Base(m.New), name) })
+		if err != nil {
 			return err
 		}
 	}
 	for _, m := range e.Files {
-		if err := durable.SyncDir(filepath.Dir(m.Path)); err != nil {
+		if err := within(m.Path, func(f *folder.Folder, _ string) error { return f.Sync() }); err != nil {
 			return err
 		}
 	}
@@ -207,37 +210,49 @@ func (j *Journal) complete(name string, e entry) error {
 	return durable.Remove(j.path(name, ".journal"))
 }
 
+// within does something in a file's folder.
+func within(path string, do func(f *folder.Folder, name string) error) error {
+	f, err := folder.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return do(f, filepath.Base(path))
+}
+
 // point makes the links of a folder that have a name of their own, and removes
 // those that lead nowhere.
 func point(dir string, links map[string]string) error {
+	f, err := folder.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	changed := false
 	for _, name := range slices.Sorted(maps.Keys(links)) {
-		path, to := filepath.Join(dir, name), links[name]
-		if !inspectLink(path).differs(to) {
+		to := links[name]
+		if !inspectLink(filepath.Join(dir, name)).differs(to) {
 			continue
 		}
 		changed = true
 		if to == "" {
-			if err := os.Remove(path); err != nil {
+			if err := f.Remove(name); err != nil {
 				return err
 			}
 			continue
 		}
-		tmp := filepath.Join(dir, "."+name+".mailseal")
-		if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		tmp := "." + name + ".mailseal"
+		if err := errors.Join(f.Remove(tmp), f.Symlink(to, tmp)); err != nil {
 			return err
 		}
-		if err := os.Symlink(to, tmp); err != nil {
-			return err
-		}
-		if err := os.Rename(tmp, path); err != nil {
-			return errors.Join(err, os.Remove(tmp))
+		if err := f.Rename(tmp, name); err != nil {
+			return errors.Join(err, f.Remove(tmp))
 		}
 	}
 	if !changed {
 		return nil
 	}
-	return durable.SyncDir(dir)
+	return f.Sync()
 }
 
 // sums are those of what was installed last.

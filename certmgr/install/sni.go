@@ -3,12 +3,14 @@ package install
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"mailseal/certmgr/command"
@@ -254,10 +256,15 @@ func (t Target) remap(ctx context.Context) error {
 // close takes the database from others.
 func (t Table) close() error {
 	for _, path := range t.databases() {
-		if fi, err := os.Stat(path); err == nil && anybody(fi.Mode(), 0o077) {
-			if err := os.Chmod(path, fi.Mode().Perm()&^fs.FileMode(0o077)); err != nil {
-				return err
-			}
+		if f := inspectFile(path); !f.Exists || f.Err != "" || !anybody(f.Mode, 0o077) {
+			continue
+		}
+		file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(file.Chmod(0o600), file.Close()); err != nil {
+			return err
 		}
 	}
 	return nil

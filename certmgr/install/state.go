@@ -3,16 +3,15 @@ package install
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"mailseal/certmgr/bought"
 	"mailseal/certmgr/hashdir"
+	"mailseal/internal/folder"
 )
 
 // maxFile is several times a system's bundle of CAs.
@@ -101,47 +100,39 @@ func Inspect(t Target) (State, error) {
 }
 
 func inspectLink(path string) Pointer {
-	fi, err := os.Lstat(path)
+	f, err := folder.Open(filepath.Dir(path))
 	if err != nil {
 		return Pointer{}
 	}
-	to, err := os.Readlink(path)
-	return Pointer{Exists: true, Link: err == nil && fi.Mode().Type() == fs.ModeSymlink, To: to}
+	defer f.Close()
+	info, err := f.Lstat(filepath.Base(path))
+	if err != nil {
+		return Pointer{}
+	}
+	to, err := f.Readlink(filepath.Base(path))
+	return Pointer{Exists: true, Link: err == nil && info.Mode&fs.ModeSymlink != 0, To: to}
 }
 
+// inspectFile reads a file, or looks at a folder. Who else may write to its folder
+// must not have us give his server, or everybody, what only root may read.
 func inspectFile(path string) Found {
-	fi, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	content, info, err := folder.Read(path, maxFile)
+	f := Found{Exists: true, Content: content, Mode: info.Mode, UID: info.UID, GID: info.GID}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Found{}
-	}
-	if err != nil {
-		return Found{Exists: true, Err: err.Error()}
-	}
-	f := Found{Exists: true, Mode: fi.Mode()}
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		f.UID, f.GID = int(st.Uid), int(st.Gid)
-	}
-	if fi.IsDir() {
-		return f
-	}
-	if !fi.Mode().IsRegular() { // a FIFO would be waited for
-		f.Err = "not a regular file"
-		return f
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		f.Err = err.Error()
-		return f
-	}
-	defer file.Close()
-	f.Content, err = io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(f.Content) > maxFile {
-		f.Content, err = nil, fmt.Errorf("more than %d octets", maxFile)
-	}
-	if err != nil {
-		f.Err = err.Error()
+	case err != nil && !info.Mode.IsDir():
+		f.Err = reason(err)
 	}
 	return f
+}
+
+// reason is an error without the path, which is told anyway.
+func reason(err error) string {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) && !errors.Is(err, folder.ErrLed) {
+		err = e.Err
+	}
+	return err.Error()
 }
 
 // openFolders are those on the way to a folder, and itself, that group or

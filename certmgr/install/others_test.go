@@ -1,0 +1,96 @@
+package install
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mailseal/internal/folder"
+)
+
+// In a folder that others can change, links lead to nothing that is not theirs:
+// neither to have the owner or the mode of a folder elsewhere changed, nor to have
+// copied what only root may read.
+func TestLedAway(t *testing.T) {
+	for _, tt := range []struct {
+		what string
+		do   func(b *bench, elsewhere string)
+	}{
+		{"folder", func(b *bench, elsewhere string) {
+			b.do(os.Rename(b.dir, b.dir+".away"))
+			b.do(os.Symlink(elsewhere, b.dir))
+		}},
+		{"folder above", func(b *bench, elsewhere string) {
+			b.do(os.Rename(filepath.Dir(b.dir), filepath.Dir(b.dir)+".away"))
+			b.do(os.Symlink(elsewhere, filepath.Dir(b.dir)))
+		}},
+		{"key", func(b *bench, elsewhere string) {
+			b.do(os.Rename(b.path("server.key"), filepath.Join(elsewhere, "secret")))
+			b.do(os.Symlink(filepath.Join(elsewhere, "secret"), b.path("server.key")))
+		}},
+		{"another name of the key", func(b *bench, elsewhere string) {
+			b.do(os.Link(b.path("server.key"), filepath.Join(elsewhere, "secret")))
+		}},
+		{"CAs", func(b *bench, elsewhere string) {
+			b.do(os.WriteFile(filepath.Join(elsewhere, "secret"), []byte("secret"), 0o600))
+			b.do(os.Remove(b.path("CERTS.PEM")))
+			b.do(os.Symlink(filepath.Join(elsewhere, "secret"), b.path("CERTS.PEM")))
+		}},
+		{"folder of links", func(b *bench, elsewhere string) {
+			b.do(os.RemoveAll(b.path("CERTS")))
+			b.do(os.Symlink(elsewhere, b.path("CERTS")))
+		}},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			b := newBench(t)
+			theirs := filepath.Join(filepath.Dir(b.dir), "theirs")
+			b.do(os.Mkdir(theirs, 0o755))
+			b.do(os.Chmod(theirs, 0o777))
+			b.dir = filepath.Join(theirs, "below", "MailRoot")
+			b.layout("xmail", Choices{DH: "off"})
+			b.right()
+			elsewhere := t.TempDir()
+			b.do(os.Chmod(elsewhere, 0o777|fs.ModeSticky))
+			tt.do(b, elsewhere)
+			before, err := os.ReadDir(elsewhere)
+			b.do(err)
+			b.target.Hosts = append([]string{"smtp.example.jp"}, hosts...)
+			s, err := Inspect(b.target)
+			if err == nil {
+				p := b.target.Plan(s, b.now)
+				var c Contents
+				c, err = b.target.Obtain(t.Context(), p, s, b.from)
+				b.do(err)
+				_, err = b.journal.Install(b.target, c, s, b.now)
+			}
+			if !errors.Is(err, folder.ErrLed) && !strings.Contains(err.Error(), folder.ErrLed.Error()) {
+				t.Errorf("installed: %v", err)
+			}
+			fi, err := os.Stat(elsewhere)
+			b.do(err)
+			after, err := os.ReadDir(elsewhere)
+			b.do(err)
+			if fi.Mode().Perm() != 0o777 || len(after) != len(before) {
+				t.Errorf("%v, %v there; before %v", fi.Mode(), after, before)
+			}
+		})
+	}
+}
+
+// What comes back is for nobody to read who could not before.
+func TestRollBackIsForNobodyElse(t *testing.T) {
+	b := newBench(t)
+	b.right()
+	b.do(os.Rename(b.path("host.key"), b.path("other.key")))
+	b.write("host.key", b.read("other.key"), 0o600)
+	b.do(os.Rename(b.path("other.key"), b.path("dh.param"))) // by who may rename there
+	b.target.Hosts = append([]string{"smtp.example.jp"}, hosts...)
+	p, s := b.plan()
+	b.do(b.install(p, s).RollBack())
+	if fi, err := os.Stat(b.path("dh.param")); err != nil || fi.Mode().Perm() != 0o600 || !strings.Contains(string(b.read("dh.param")), "PRIVATE KEY") {
+		t.Errorf("%v, %v", fi.Mode(), err)
+	}
+}
