@@ -229,6 +229,9 @@ func (r *round) end(ctx context.Context, report Report) {
 		c.proved = now
 	}
 	c.due, c.left = report.due, report.left
+	if !c.due.After(now) {
+		c.due = time.Time{} // it was this pass's to see to it
+	}
 	if report.told {
 		c.told = now
 	}
