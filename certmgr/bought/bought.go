@@ -174,7 +174,7 @@ func (h *heap) offer(l lying[*x509.Certificate], pool []*x509.Certificate, hosts
 		return nil, fmt.Errorf("has expired at %s; drop a newer one there", l.what.NotAfter.UTC().Format(time.RFC3339))
 	case now.Before(l.what.NotBefore):
 		return nil, fmt.Errorf("is not valid before %s", l.what.NotBefore.UTC().Format(time.RFC3339))
-	case !forServers(l.what):
+	case !IsFor(l.what, x509.ExtKeyUsageServerAuth):
 		return nil, fmt.Errorf("is not for servers")
 	}
 	for _, host := range hosts {
@@ -244,9 +244,9 @@ func Remind(c *x509.Certificate) time.Time {
 
 func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
 
-// forServers: a certificate that names no use is for all (RFC 5280 section 4.2.1.12),
-// as those are that openssl makes without extensions.
-func forServers(c *x509.Certificate) bool {
+// IsFor reports whether a certificate is for a use. One that names none is for all
+// (RFC 5280 section 4.2.1.12), as those are that openssl makes without extensions.
+func IsFor(c *x509.Certificate, use x509.ExtKeyUsage) bool {
 	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 ||
-		slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+		slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }

@@ -1,6 +1,8 @@
 package bought
 
 import (
+	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,5 +72,24 @@ func TestChoose(t *testing.T) {
 	}
 	if end := o.Leaf.NotAfter; !Remind(o.Leaf).Equal(end.AddDate(0, 0, -30)) {
 		t.Errorf("%v before its end", end.Sub(Remind(o.Leaf)))
+	}
+}
+
+// TestIsFor: a certificate without extended key usage is for everything.
+func TestIsFor(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		cert x509.Certificate
+		want bool
+	}{
+		{"no use named", x509.Certificate{}, true},
+		{"any", x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}, true},
+		{"servers", x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}, true},
+		{"mail", x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}}, false},
+		{"a use that nobody knows", x509.Certificate{UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 2, 3}}}, false},
+	} {
+		if got := IsFor(&c.cert, x509.ExtKeyUsageServerAuth); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
 	}
 }

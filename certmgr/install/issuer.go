@@ -47,10 +47,10 @@ func (j *judge) selfSigned(path string) {
 // bought judges a certificate by what lies in the folder, and where that is
 // nothing good any more, by itself.
 func (j *judge) bought(path string) {
-	if !isFor(j.leaf, x509.ExtKeyUsageServerAuth) {
+	if !bought.IsFor(j.leaf, x509.ExtKeyUsageServerAuth) {
 		j.find(Purpose, path, "is not for servers")
 	}
-	if !isFor(j.leaf, x509.ExtKeyUsageClientAuth) {
+	if !bought.IsFor(j.leaf, x509.ExtKeyUsageClientAuth) {
 		// Public CAs issue no others any more, and most peers do not look.
 		j.note("%s is not for clients: a peer that asks for the certificate of who sends (verify=) will not take it", path)
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -166,18 +165,12 @@ func (j *judge) lifetime(path string) {
 
 // purpose wants a certificate to be for all that a mail server is.
 func (j *judge) purpose(path string) {
-	if !isFor(j.leaf, x509.ExtKeyUsageServerAuth) {
+	if !bought.IsFor(j.leaf, x509.ExtKeyUsageServerAuth) {
 		j.find(Purpose, path, "is not for servers")
 	}
-	if !isFor(j.leaf, x509.ExtKeyUsageClientAuth) {
+	if !bought.IsFor(j.leaf, x509.ExtKeyUsageClientAuth) {
 		j.find(Purpose, path, "is not for clients, which the server is when it sends")
 	}
-}
-
-// isFor reports whether a certificate is for a use: one that names none is for all
-// (RFC 5280 section 4.2.1.12).
-func isFor(c *x509.Certificate, use x509.ExtKeyUsage) bool {
-	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 || slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 // dropped looks at what lies in the folder From.
