@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -132,5 +133,25 @@ func TestApart(t *testing.T) {
 	b.config.Targets[1].Name = "other"
 	if _, err := New(b.config); err == nil || !strings.Contains(err.Error(), "that of target") {
 		t.Error(err)
+	}
+}
+
+// Whatever takes the place of a server's files, nobody waits for it or reads it all.
+func TestServingOfWhatIsNoFile(t *testing.T) {
+	b := newBench(t)
+	b.right()
+	b.do(os.Remove(b.path("host.cert")))
+	b.do(syscall.Mkfifo(b.path("host.cert"), 0o644))
+	b.do(os.Remove(b.path("host.key")))
+	b.do(os.Symlink("/dev/zero", b.path("host.key")))
+	found := make(chan want)
+	go func() { found <- b.keeper().serving(*b.target) }()
+	select {
+	case w := <-found:
+		if w.leaf != nil || w.client != nil {
+			t.Errorf("%v", w)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Error("a FIFO is waited for")
 	}
 }

@@ -55,11 +55,7 @@ func (k *Keeper) serving(t Target) want {
 		if !ok {
 			return nil
 		}
-		b, err := os.ReadFile(f.Path)
-		if err != nil {
-			return nil
-		}
-		return b
+		return install.ReadFile(f.Path)
 	}
 	certs := append(read(install.Certificate), read(install.PairFile)...)
 	w := want{leaf: leafOf(certs)}
@@ -74,10 +70,8 @@ func (k *Keeper) serving(t Target) want {
 		}
 		return w
 	case install.FromFiles: // bought: the public CAs vouch for it
-		if b, err := os.ReadFile(t.Bundle); err == nil {
-			more, _ := parse(b)
-			w.cas = append(w.cas, more...)
-		}
+		more, _ := parse(install.ReadFile(t.Bundle))
+		w.cas = append(w.cas, more...)
 	}
 	keys := append(read(install.Key), read(install.PairFile)...)
 	if pair, err := tls.X509KeyPair(certs, keys); err == nil {

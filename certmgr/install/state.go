@@ -127,6 +127,10 @@ func inspectFile(path string) Found {
 	return f
 }
 
+// ReadFile is what Inspect would find in a file; nil where there is nothing, or it
+// cannot be read.
+func ReadFile(path string) []byte { return inspectFile(path).Content }
+
 // reason is an error without the path, which is told anyway.
 func reason(err error) string {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) && !errors.Is(err, folder.ErrLed) {
