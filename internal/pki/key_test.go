@@ -2,6 +2,7 @@ package pki_test
 
 import (
 	"crypto"
+	"encoding/pem"
 	"strings"
 	"testing"
 
@@ -28,6 +29,8 @@ func TestParseKey(t *testing.T) {
 		"-----BEGIN PRIVATE KEY-----\nAAAA\n": "damaged",
 		"-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----\n": "key in PEM block 1: kind",
 		strings.Repeat("x", 1<<20+1): "larger than",
+		string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: make([]byte, 1<<15)})): "nobody uses one that large",
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: make([]byte, 1<<15)})):     "nobody uses one that large",
 	} {
 		if key, err := pki.ParseKey([]byte(text), nil); key != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: got %v, want %s", text, err, want)

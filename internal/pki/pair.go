@@ -39,6 +39,9 @@ func usable(key any) (crypto.PrivateKey, error) {
 
 // parsePKCS8 reads an unencrypted private key, ML-DSA and ML-KEM too, which crypto/x509 does not know.
 func parsePKCS8(der []byte) (any, error) {
+	if len(der) > maxKey {
+		return nil, errKey
+	}
 	key, err := x509key.ParsePKCS8(der)
 	if err == nil {
 		return key, nil

@@ -94,6 +94,9 @@ func pemKey(block *pem.Block, passphrase []byte, work *budget) (any, error) {
 	case "PRIVATE KEY":
 		return parsePKCS8(block.Bytes)
 	case "RSA PRIVATE KEY":
+		if len(block.Bytes) > maxKey {
+			return nil, errKey
+		}
 		return x509.ParsePKCS1PrivateKey(block.Bytes)
 	case "EC PRIVATE KEY":
 		return x509.ParseECPrivateKey(block.Bytes)

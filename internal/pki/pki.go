@@ -52,9 +52,12 @@ var (
 const (
 	maxIdentity     = 1 << 20  // bytes of a file with a key
 	maxCertificates = 16 << 20 // bytes of a file of certificates: system bundles have 300 KiB
+	maxKey          = 16 << 10 // bytes of a key: RSA with 16384 bits has 9 KiB, and one with ten times as many takes minutes
 	maxPassphrase   = 1 << 10
 	maxBlocks       = 10000 // PEM blocks in a file
 )
+
+var errKey = fmt.Errorf("a key of more than %d bytes; nobody uses one that large", maxKey)
 
 // readFile reads a regular file of at most limit bytes. Its errors name it.
 func readFile(path string, limit int64) ([]byte, error) {
