@@ -152,8 +152,8 @@ func (t Target) Interest() []string {
 	if t.Dir != "" {
 		paths = append(paths, filepath.Clean(t.Dir))
 	}
-	for _, r := range t.roles() {
-		paths = append(paths, t.Files[r].Path)
+	for _, f := range t.Files { // that of a list too, whose CA has not been asked yet
+		paths = append(paths, f.Path)
 	}
 	for name := range t.Links {
 		paths = append(paths, filepath.Join(t.Dir, name))
