@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"mime"
 	"mime/quotedprintable"
@@ -24,6 +25,24 @@ type Mail struct {
 // patience bounds a mail from dialling to the server's last answer.
 const patience = 2 * time.Minute
 
+// maxTalk bounds what a server may say: no honest one comes near it.
+const maxTalk = 64 << 10
+
+// A bounded connection reads so much and no more.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, errors.New("it says more than any mail server does")
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
 // Send sends one mail about all of them. It is plain SMTP: the server is this
 // host's own, or takes what this host sends.
 func (m Mail) Send(ctx context.Context, ns []Notice) error {
@@ -35,7 +54,7 @@ func (m Mail) Send(ctx context.Context, ns []Notice) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	c := smtp.NewClient(conn)
+	c := smtp.NewClient(&bounded{conn, maxTalk})
 	defer c.Close()
 	if err := m.hand(c, ns); err != nil {
 		return fmt.Errorf("notify %s by %s: %w", m.Admin, m.Server, err)
