@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"mailseal/internal/folder"
 )
 
 const (
@@ -89,21 +90,6 @@ func readFile(path string) File {
 }
 
 func read(path string) (fs.FileMode, []byte, error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return 0, nil, err
-	}
-	if !fi.Mode().IsRegular() { // a FIFO would be waited for
-		return 0, nil, errors.New("not a regular file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(content) > maxFile {
-		return 0, nil, fmt.Errorf("more than %d octets", maxFile)
-	}
-	return fi.Mode(), content, err
+	content, info, err := folder.Read(path, maxFile)
+	return info.Mode, content, err
 }
