@@ -110,6 +110,13 @@ var testCases = []testCase{
 	{id: "settings.elsewhere", severity: Warning, change: func(_ *world, _ *Facts, s *Server) {
 		s.Kept, s.Issuer, s.KeptFiles = true, "ca", map[string]string{"certificate": "/etc/mail/certs/other.cert"}
 	}},
+	{id: "settings.elsewhere", kind: Postfix, severity: Warning, change: func(w *world, _ *Facts, s *Server) { // its client reads what is kept
+		kept := w.pair(nil)
+		kept.Client = true
+		s.Kept, s.Issuer, s.KeptFiles = true, "ca", map[string]string{"pair": kept.Cert.Path}
+		s.Pairs = append(s.Pairs, kept)
+		s.Pairs[0].Cert.Path = "/etc/postfix/other.pem"
+	}},
 	{id: "file.denied", severity: Note, without: "pair.no-key", change: key(func(f *File) { f.State, f.Key = Denied, nil })},
 	{id: "file.denied", severity: Note, without: "links.folder", change: func(_ *world, _ *Facts, s *Server) { s.Dirs[0].State = Denied }},
 	{id: "tls.off", severity: Error, command: "switch it on", without: "live.no-tls", change: func(_ *world, _ *Facts, s *Server) {
@@ -371,6 +378,12 @@ func TestKept(t *testing.T) {
 	if got == nil || !got.Kept || !slices.Equal(got.Commands, []string{"mailseal certmgr -once"}) {
 		t.Errorf("%+v", got)
 	}
+	// Nor does certmgr mend what only the server's settings name.
+	s.KeptFiles = map[string]string{"certificate": "/etc/mail/certs/other.cert"}
+	if got := find(Diagnose(f), "mode.key"); got == nil || got.Kept {
+		t.Errorf("%+v", got)
+	}
+	s.KeptFiles = nil
 	// A new certificate has to be bought, which nobody does by itself.
 	s.Issuer, s.Pairs[0] = "files", w.pair(func(c *x509.Certificate) { c.NotAfter = noon })
 	if got := find(Diagnose(f), "certificate.expired"); got == nil || got.Kept || got.Commands != nil {

@@ -21,10 +21,12 @@ func settingsElsewhere(_ *Facts, s *Server) []hit {
 	}
 	for _, use := range []string{"pair", "certificate"} {
 		path := s.KeptFiles[use]
-		if path == "" || slices.ContainsFunc(s.Pairs, func(p Pair) bool { return filepath.Clean(p.Cert.Path) == path }) {
+		// What it shows as a client alone does not serve anybody.
+		served := slices.DeleteFunc(slices.Clone(s.Pairs), func(p Pair) bool { return p.Client })
+		if path == "" || len(served) == 0 || slices.ContainsFunc(served, func(p Pair) bool { return filepath.Clean(p.Cert.Path) == path }) {
 			continue
 		}
-		return said("path", path, "read", s.Pairs[0].Cert.Path, "conf", s.Conf)
+		return said("path", path, "read", served[0].Cert.Path, "conf", s.Conf)
 	}
 	return nil
 }
@@ -33,7 +35,28 @@ func tlsOff(_ *Facts, s *Server) []hit {
 	if s.Off == "" {
 		return nil
 	}
-	return []hit{{args: arguments("setting", s.Off, "conf", s.Conf), commands: s.On}}
+	commands := s.On
+	if commands == nil {
+		commands = s.issue() // sendmail's are many lines, which setup writes
+	}
+	return []hit{{args: arguments("setting", s.Off, "conf", s.Conf, "on", s.switchedOn()), commands: commands}}
+}
+
+// switchedOn is what the server's settings say where TLS is on.
+func (s *Server) switchedOn() string {
+	switch s.Kind {
+	case Postfix:
+		return "smtpd_tls_security_level = may"
+	case Sendmail:
+		return "confSERVER_CERT, confSERVER_KEY, confCACERT, confCACERT_PATH (sendmail.mc)"
+	case Dovecot:
+		return "ssl = yes"
+	case Exim:
+		return "tls_advertise_hosts = *"
+	case XMail:
+		return `"EnableSMTP-TLS" "1", "EnablePOP3-TLS" "1"`
+	}
+	return "TLS"
 }
 
 func tlsDaemonOff(_ *Facts, s *Server) []hit {

@@ -80,11 +80,12 @@ func Diagnose(f *Facts) []Finding {
 	}
 	for i := range f.Servers {
 		s := &f.Servers[i]
+		elsewhere := settingsElsewhere(f, s) != nil // then what it reads is nobody's but yours
 		for _, c := range serverChecks {
 			for _, h := range c.look(f, s) {
 				finding := h.finding(c.id, c.severity, s.Name)
 				finding.Args["server"] = s.Kind.String()
-				if c.mends.kept(s) {
+				if !elsewhere && c.mends.kept(s) {
 					finding.Kept, finding.Bought, finding.Commands = true, c.mends.bought(s), []string{f.Once}
 				}
 				all = append(all, finding)

@@ -191,7 +191,7 @@ func (i Instance) xmail(s *Server) []string {
 	s.Hostname = s.setting("SmtpServerDomain")
 	for _, name := range []string{"EnableSMTP-TLS", "EnablePOP3-TLS"} {
 		if s.setting(name) == "0" {
-			s.Off = `"` + name + `" "0"`
+			s.Off = strings.TrimPrefix(s.Off+`, "`+name+`" "0"`, ", ")
 		}
 	}
 	s.Pairs = append(s.Pairs, onePair(filepath.Join(i.Conf, "server.key"), filepath.Join(i.Conf, "server.cert"), false))
