@@ -191,20 +191,13 @@ func tidy(path string) error {
 // replace puts content into a file, which keeps its mode, owner and group where it
 // is there.
 func replace(path string, content []byte, mode fs.FileMode) error {
+	uid, gid := -1, -1
 	var old syscall.Stat_t
-	err := syscall.Stat(path, &old)
-	if err == nil {
-		mode = fs.FileMode(old.Mode).Perm()
+	switch err := syscall.Stat(path, &old); {
+	case err == nil:
+		mode, uid, gid = fs.FileMode(old.Mode).Perm(), int(old.Uid), int(old.Gid)
+	case !errors.Is(err, fs.ErrNotExist):
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	if werr := durable.WriteFile(path, content, mode); werr != nil {
-		return werr
-	}
-	if err != nil {
-		return nil
-	}
-	var now syscall.Stat_t
-	if err := syscall.Stat(path, &now); err != nil || now.Uid == old.Uid && now.Gid == old.Gid {
-		return err
-	}
-	return os.Chown(path, int(old.Uid), int(old.Gid))
+	return durable.WriteFileAs(path, content, mode, uid, gid)
 }

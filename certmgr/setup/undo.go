@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"mailseal/internal/durable"
+	held "mailseal/internal/folder"
 )
 
 // Undone is what was put back, and what was not.
@@ -119,7 +120,7 @@ func (j *Journal) restore(o Undoing, r Record, c change, u *Undone) error {
 		return nil
 	}
 	if now := sum([]byte(content)); o.Force && !missing && now != c.After && now != o.Ours[c.Path] {
-		copied := c.Path + ".mailseal-undo"
+		copied := spare(c.Path, content)
 		u.Kept = append(u.Kept, copied)
 		if !o.Plan {
 			if err := durable.WriteFile(copied, []byte(content), 0o600); err != nil {
@@ -148,13 +149,25 @@ func (j *Journal) restore(o Undoing, r Record, c change, u *Undone) error {
 	if c.Link != "" {
 		return errors.Join(durable.Remove(c.Path), os.Symlink(c.Link, c.Path), durable.SyncDir(filepath.Dir(c.Path)))
 	}
-	if err := durable.WriteFile(c.Path, before, c.Mode); err != nil {
-		return err
-	}
-	return os.Chown(c.Path, c.UID, c.GID)
+	return durable.WriteFileAs(c.Path, before, c.Mode, c.UID, c.GID)
 }
 
-// restore makes the links what they were, and the folder's mode.
+// spare is the name of a copy of what a file holds, beside it: one that has nothing
+// else.
+func spare(path, content string) string {
+	for n := 1; ; n++ {
+		name := path + ".mailseal-undo"
+		if n > 1 {
+			name = fmt.Sprintf("%s.%d", name, n)
+		}
+		if _, there, err := readFile(name); err == nil && there == content || !exists(name) {
+			return name
+		}
+	}
+}
+
+// restore makes the links what they were, and the folder's mode. The folder above
+// may be the server's own user's, who could put a link in this one's place.
 func (f folder) restore() error {
 	if !exists(f.Path) {
 		return nil
@@ -163,16 +176,21 @@ func (f folder) restore() error {
 	if err != nil {
 		return err
 	}
+	dir, err := held.Open(f.Path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
 	for _, name := range slices.Sorted(maps.Keys(now.Links)) {
 		if f.Links[name] != now.Links[name] {
-			if err := os.Remove(filepath.Join(f.Path, name)); err != nil {
+			if err := dir.Remove(name); err != nil {
 				return err
 			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Links)) {
 		if f.Links[name] != now.Links[name] {
-			if err := os.Symlink(f.Links[name], filepath.Join(f.Path, name)); err != nil {
+			if err := dir.Symlink(f.Links[name], name); err != nil {
 				return err
 			}
 		}
@@ -184,11 +202,15 @@ func (f folder) restore() error {
 		return nil
 	}
 	if now.Mode != f.Mode || now.UID != f.UID {
-		if err := errors.Join(os.Chown(f.Path, f.UID, -1), os.Chmod(f.Path, f.Mode)); err != nil {
+		itself, err := dir.Itself()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(itself.Chown(f.UID, -1), itself.Chmod(f.Mode), itself.Close()); err != nil {
 			return err
 		}
 	}
-	return durable.SyncDir(f.Path)
+	return dir.Sync()
 }
 
 // Unchanged reports whether a file is as its sum says.
