@@ -33,7 +33,7 @@ func TestKilled(t *testing.T) {
 		w.certmgr.Stop()
 		w.certmgr.Configure(w.config())
 		w.certmgr.Start()
-		time.Sleep(whole * time.Duration(i) / points) // the point
+		time.Sleep(whole * time.Duration(i) / (2 * points)) // the point; the second half is the servers'
 		w.certmgr.Kill()
 		var torn []string
 		for _, s := range w.servers {
@@ -43,6 +43,7 @@ func TestKilled(t *testing.T) {
 		}
 		if i%3 == 0 { // the machine has gone down too
 			for _, s := range w.servers {
+				s.clients.end()
 				ok(t, s.mta.Stop())
 			}
 			if out, errs, status := w.once(); status != 0 {
@@ -52,6 +53,7 @@ func TestKilled(t *testing.T) {
 				ok(t, s.whole())
 				ok(t, s.mta.Start())
 				ok(t, s.sound())
+				s.clients.again()
 			}
 			w.certmgr.Start()
 		} else {

@@ -77,7 +77,7 @@ func (w *world) prepared(s *server, mta instance, err error) *server {
 
 // telling leaves out of a log what is there of every mail.
 func telling(log string) string {
-	usual := regexp.MustCompile(`verify=OK|verifymsg=ok|TLS connection established|(dis)?connect from|AUTH:|[:] (from|to)=|stat(u)?s=|poststats|<=|Completed|blackhole|Milter: no|Login:|Disconnected|overriding earlier`)
+	usual := regexp.MustCompile(`verify=OK|verifymsg=ok|TLS connection established|(dis)?connect from|AUTH:|[:] (from|to)=|stat(u)?s=|poststats|<=|Completed|blackhole|Milter: no|client=|message-id=|: removed|Login:|Disconnected|overriding earlier`)
 	return strings.Join(slices.DeleteFunc(strings.Split(log, "\n"), usual.MatchString), "\n")
 }
 

@@ -50,15 +50,25 @@ type traffic struct {
 	bad   []string // what was refused or broken
 	stop  chan struct{}
 	done  sync.WaitGroup
+
+	clients int
+	session func() error
 }
 
 // startClients starts so many clients.
 func startClients(clients int, session func() error) *traffic {
-	t := &traffic{stop: make(chan struct{})}
-	for range clients {
+	t := &traffic{clients: clients, session: session}
+	t.again()
+	return t
+}
+
+// again starts them after an end.
+func (t *traffic) again() {
+	t.stop = make(chan struct{})
+	for range t.clients {
 		t.done.Go(func() {
 			for {
-				t.add(session())
+				t.add(t.session())
 				select {
 				case <-t.stop:
 					return
@@ -67,7 +77,6 @@ func startClients(clients int, session func() error) *traffic {
 			}
 		})
 	}
-	return t
 }
 
 func (t *traffic) add(err error) {
