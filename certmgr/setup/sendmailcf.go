@@ -119,6 +119,9 @@ func editSendmailMC(text string, set []option) string {
 	var fresh strings.Builder
 	for _, o := range set {
 		define := fmt.Sprintf("define(`%s', `%s')dnl", o.macro, o.value)
+		if o.value == "" {
+			define = fmt.Sprintf("undefine(`%s')dnl", o.macro)
+		}
 		found := false
 		text = mcDefine.ReplaceAllStringFunc(text, func(old string) string {
 			if mcDefine.FindStringSubmatch(old)[1] != o.macro {

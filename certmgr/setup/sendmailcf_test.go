@@ -50,6 +50,17 @@ func TestEditSendmailMC(t *testing.T) {
 	}
 }
 
+// TestLeftOut: a definition goes where it stands, and where another file has it.
+func TestLeftOut(t *testing.T) {
+	none := []option{{"TLSSrvOptions", "confTLS_SRV_OPTIONS", ""}}
+	if got, want := editSendmailMC("define(`confTLS_SRV_OPTIONS', `V')dnl\nx\n", none), "undefine(`confTLS_SRV_OPTIONS')dnl\nx\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := editSendmailMC("include(`tls/starttls.m4')dnl\nMAILER(`smtp')\n", none); !strings.Contains(got, "\nundefine(`confTLS_SRV_OPTIONS')dnl\nMAILER(") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestTLSOptions: a target without CRL leaves that option alone.
 func TestTLSOptions(t *testing.T) {
 	f := certs

@@ -44,7 +44,7 @@ type Server struct {
 }
 
 // Look reads what a server's configuration says. The error is ErrNoServer where
-// there is none.
+// there is none, ErrNoName beside a Server that lacks nothing but Host.
 func Look(ctx context.Context, p Place) (*Server, error) {
 	usual := map[string]string{"sendmail": "/etc/mail", "postfix": postfixFolder()}[p.Server]
 	if usual == "" {
@@ -67,13 +67,12 @@ func Look(ctx context.Context, p Place) (*Server, error) {
 		return nil, err
 	}
 	if !strings.Contains(s.Host, ".") {
-		return nil, fmt.Errorf("%w: %s calls itself %q, and a certificate wants a whole name; say it with -host, as -host mx.example.jp", ErrNoName, p.Server, s.Host)
+		return s, fmt.Errorf("%w: %s calls itself %q, and a certificate wants a whole name; say it with -host, as -host mx.example.jp", ErrNoName, p.Server, s.Host)
 	}
 	return s, nil
 }
 
-// ErrNoName: the server does not know its whole name. What Look found besides is
-// of use all the same.
+// ErrNoName: the server does not know its whole name.
 var ErrNoName = errors.New("no host name")
 
 // Settings are the changes that have the server use files.

@@ -150,8 +150,9 @@ func (m *machine) settings(dir string) []string {
 	}
 }
 
-// boot starts a machine that sends all mail to the next.
-func boot(t *testing.T, kind rig.Kind, name, next string) *machine {
+// boot starts a machine that sends all mail to the next; more are further lines of
+// its configuration.
+func boot(t *testing.T, kind rig.Kind, name, next string, more ...string) *machine {
 	t.Helper()
 	parent, err := os.MkdirTemp("/tmp", "ms-setup-")
 	if err != nil {
@@ -165,7 +166,7 @@ func boot(t *testing.T, kind rig.Kind, name, next string) *machine {
 	// known until it is prepared: a link leads to it.
 	link := filepath.Join(parent, "own")
 	m := &machine{name: name, kind: kind, root: filepath.Join(parent, "root"), link: link}
-	m.MTA = kind.Prepare(t, mtarig.Config{Hostname: name, Relay: next, Parent: parent, Extra: m.settings(link)})
+	m.MTA = kind.Prepare(t, mtarig.Config{Hostname: name, Relay: next, Parent: parent, Extra: append(m.settings(link), more...)})
 	if err := os.Symlink(m.Dir(), link); err != nil {
 		t.Fatal(err)
 	}

@@ -112,6 +112,7 @@ func TestRefusals(t *testing.T) {
 		{name: "no Postfix", args: []string{"postfix", "-yes"}, status: 66, want: "main.cf; install Postfix first, or say with -conf"},
 		{name: "main.cf is a folder", args: []string{"postfix", "-yes"}, prepare: func(p *place) { _ = os.MkdirAll(filepath.Join(p.postfix, "main.cf"), 0o755) }, status: 69, want: "main.cf is no file"},
 		{name: "no host name", args: []string{"sendmail", "-yes"}, prepare: func(p *place) { p.write(t, filepath.Join(p.sendmail, "sendmail.cf"), "Djmx\n") }, status: 78, want: `calls itself "mx", and a certificate wants a whole name; say it with -host`},
+		{name: "host name by flag", args: []string{"sendmail", "-host", "mx.example.jp"}, prepare: func(p *place) { p.write(t, filepath.Join(p.sendmail, "sendmail.cf"), "Djmx\n") }, greet: "mx ESMTP Sendmail 8.17", status: 75, want: `+hosts  = ["mx.example.jp"]`},
 		{name: "two CAs", args: []string{"sendmail", "-yes", "-ca", "/other"}, prepare: func(p *place) {
 			p.write(t, p.config, "authserv_id = \"mx.example.jp\"\nlocal_domains = [\"example.jp\"]\n[ca]\ndir = \"/ca\"\n")
 		}, status: 78, want: "mailseal.toml:4:7: ca.dir: names the CA in /ca, and -ca the one in /other"},

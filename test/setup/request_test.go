@@ -133,3 +133,18 @@ func TestPublicCAs(t *testing.T) {
 		})
 	}
 }
+
+// TestAskClients: a sendmail that was told not to ask its clients for a certificate
+// asks, when it is wanted.
+func TestAskClients(t *testing.T) {
+	slow(t)
+	m := boot(t, rig.Sendmail, krb5Name, rig.NewSink(t, mtarig.SinkConfig{}).Addr(), "define(`confTLS_SRV_OPTIONS', `V')dnl")
+	args := []string{"-prefix", m.root, "-conf", m.conf(), "-dir", m.certs(), "-yes"}
+	m.setup(t, 0, args...)
+	m.logs(t, 0, "verify=NOT,")
+	mark := len(m.Log())
+	if out := m.setup(t, 0, append(args, "-ask-client-certs")...); !strings.Contains(out, "\n-O TLSSrvOptions=V\n+#O TLSSrvOptions\n") {
+		t.Errorf("setup shows\n%s", out)
+	}
+	m.logs(t, mark, "STARTTLS=server, relay=localhost [127.0.0.1], version=TLSv1.3, verify=OK,")
+}
