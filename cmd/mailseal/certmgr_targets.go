@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -189,13 +186,8 @@ func webHosts(c *config.Config) []string {
 // guardedState refuses a state folder that others could exchange, as far as it is
 // there.
 func guardedState(c *config.Config) error {
-	for at := c.Certmgr.State; ; at = filepath.Dir(at) {
-		if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) && at != filepath.Dir(at) {
-			continue
-		}
-		if err := guarded(at); err != nil {
-			return c.At("certmgr.state", err)
-		}
-		return nil
+	if err := guardedAsFar(c.Certmgr.State); err != nil {
+		return c.At("certmgr.state", err)
 	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,6 +26,15 @@ func guarded(path string) error {
 		return err
 	}
 	return guardedWay(real)
+}
+
+// guardedAsFar is guarded for what need not be there yet.
+func guardedAsFar(path string) error {
+	for at := path; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			return guarded(at)
+		}
+	}
 }
 
 // ours refuses a file or folder that is not root's and not ours, or that others

@@ -283,6 +283,9 @@ func (s *setupRun) files() setup.Files {
 
 // readJournal reads what earlier runs have changed.
 func (s *setupRun) readJournal() error {
+	if err := guardedState(s.conf); err != nil { // it holds keys, and says what is put back
+		return fail(exNoPerm, err)
+	}
 	s.journal = setup.NewJournal(filepath.Join(s.conf.Certmgr.State, "setup"))
 	var err error
 	s.before, err = s.journal.Record(s.target.Name)

@@ -53,7 +53,11 @@ func (u *setupUndo) run(ctx context.Context, env Env) error {
 	if err := u.find(); err != nil {
 		return err
 	}
-	journal := setup.NewJournal(filepath.Join(u.state, "setup"))
+	dir := filepath.Join(u.state, "setup")
+	if err := guardedAsFar(dir); err != nil { // it says which files are written, and which command is run
+		return fail(exNoPerm, err)
+	}
+	journal := setup.NewJournal(dir)
 	names, err := journal.Names()
 	if err != nil {
 		return err

@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"mailseal/internal/config"
 	"mailseal/test/daemon"
 )
 
@@ -94,6 +96,13 @@ func TestRefusals(t *testing.T) {
 		t.Skip("setup needs root")
 	}
 	nobody := func(p *place) { _ = os.Chown(p.config, 65534, 65534) }
+	// Who could write the journal could have any command run.
+	journal := func(p *place) {
+		state := filepath.Join(p.dir, config.Default(runtime.GOOS).Certmgr.State)
+		p.write(t, filepath.Join(state, "setup/sendmail.json"), `{"name":"sendmail","server":"sendmail","reload":"touch `+p.dir+`/run","time":"2026-11-22T00:00:00Z","done":true}`)
+		p.write(t, p.config, "authserv_id = \"mx.example.jp\"\nlocal_domains = [\"example.jp\"]\n[certmgr]\nstate = \""+state+"\"\n")
+		_ = os.Chown(state, 65534, 65534)
+	}
 	for _, c := range []struct {
 		name    string
 		args    []string
@@ -108,6 +117,8 @@ func TestRefusals(t *testing.T) {
 		{name: "nobody answers", args: []string{"sendmail", "-yes", "-probe", "smtp://127.0.0.1:1"}, status: 69, want: "start it first, or say with -probe where it does"},
 		{name: "another server answers", args: []string{"sendmail", "-yes"}, greet: "mx.example.jp ESMTP Postfix (Debian)", status: 78, want: "answers Postfix"},
 		{name: "configuration is not root's", args: []string{"sendmail", "-yes"}, prepare: nobody, status: 77, want: "belongs to user 65534, who could exchange it; run: chown root "},
+		{name: "state is not root's", args: []string{"sendmail", "-yes"}, prepare: journal, greet: "mx.example.jp ESMTP Sendmail 8.17", status: 77, want: "belongs to user 65534, who could exchange it; run: chown root "},
+		{name: "journal is not root's", args: []string{"undo", "-yes"}, prepare: journal, status: 77, want: "belongs to user 65534, who could exchange it; run: chown root "},
 		{name: "configuration is wrong", args: []string{"sendmail", "-yes"}, prepare: func(p *place) { p.write(t, p.config, "x = 1\n") }, status: 78, want: "mailseal.toml:1:1: x: unknown key"},
 		{name: "no Postfix", args: []string{"postfix", "-yes"}, status: 66, want: "main.cf; install Postfix first, or say with -conf"},
 		{name: "main.cf is a folder", args: []string{"postfix", "-yes"}, prepare: func(p *place) { _ = os.MkdirAll(filepath.Join(p.postfix, "main.cf"), 0o755) }, status: 69, want: "main.cf is no file"},
