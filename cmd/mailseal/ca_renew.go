@@ -214,8 +214,8 @@ func caCRLCommand() command {
 		args:  "[-config FILE | -dir DIR] [-days N] [-if-due] [-passphrase-file FILE]",
 		short: "make a new CRL",
 		long: `Makes the list of what was revoked: crl.pem and crl.der in the CA's folder. One
-that has ended makes every sendmail that uses it refuse everybody; -if-due, in
-cron, makes a new one in time, and does nothing before.`,
+that has ended makes every sendmail that uses it say verify=FAIL of everybody;
+-if-due, in cron, makes a new one in time, and does nothing before.`,
 		setup: func(fs *flag.FlagSet) runner {
 			var f caFlags
 			f.withKey(fs)
