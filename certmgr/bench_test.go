@@ -1,7 +1,6 @@
 package certmgr
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"mailseal/certmgr/notice"
 	"mailseal/certmgr/probe"
 	"mailseal/internal/pki"
+	"mailseal/internal/testlog"
 	"mailseal/internal/x509key"
 )
 
@@ -195,31 +194,11 @@ type bench struct {
 	ca      *authority
 	config  Config
 	target  *Target
-	log     *lines
+	log     *testlog.Log
 	watcher *watcher
 	mailed  [][]notice.Notice
 	mailing error
 }
-
-// lines are a log.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *lines) count(what string) int { return strings.Count(l.String(), what) }
 
 // A watcher is told by the test what has changed.
 type watcher struct{ changed chan string }
@@ -246,7 +225,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, ca: &authority{CA: private}, log: &lines{}, server: &server{dir: dir, up: true, script: reads}, watcher: &watcher{make(chan string, 100)}}
+	b := &bench{t: t, ca: &authority{CA: private}, log: &testlog.Log{}, server: &server{dir: dir, up: true, script: reads}, watcher: &watcher{make(chan string, 100)}}
 	b.config = Config{
 		Targets: []Target{{
 			Target: install.Target{Name: "sendmail", Hosts: []string{"mx.example.jp"}, Layout: layout},

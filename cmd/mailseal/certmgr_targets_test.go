@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,31 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"mailseal/internal/pki"
+	"mailseal/internal/testlog"
 )
-
-// A tape is a log that several goroutines may write and read.
-type tape struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (t *tape) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.Write(p)
-}
-
-func (t *tape) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.String()
-}
 
 // until waits for something.
 func until(t *testing.T, log fmt.Stringer, what string, is func() bool) {
@@ -72,7 +53,7 @@ func TestCertmgrTargets(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	log := &tape{}
+	log := &testlog.Log{}
 	m := &certmgrDaemon{service: service{getenv: func(string) string { return "" }}, name: conf, wake: make(chan struct{}, 1),
 		env: Env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: log, Getenv: func(string) string { return "" }}}
 	again := make(chan os.Signal, 1)

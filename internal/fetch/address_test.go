@@ -167,7 +167,7 @@ func TestNoSuchHost(t *testing.T) {
 	if got := b.no("http://crl.example/secret-path"); got != "crl.example: no such host" {
 		t.Error(got)
 	}
-	if b.log.count("cannot fetch") != 1 || b.log.count("secret-path") != 0 {
+	if b.log.Count("cannot fetch") != 1 || b.log.Count("secret-path") != 0 {
 		t.Error(b.log)
 	}
 }

@@ -111,7 +111,7 @@ func TestCorruptFiles(t *testing.T) {
 	}
 	b := newBench(t, Config{Settings: on(), Dir: dir})
 	b.crl(o.URL)
-	if n := b.log.count("cannot keep what was fetched"); n != 1 {
+	if n := b.log.Count("cannot keep what was fetched"); n != 1 {
 		t.Errorf("logged %d times: %s", n, b.log)
 	}
 }
@@ -131,7 +131,7 @@ func TestDiskFull(t *testing.T) {
 	if n := o.hits.Load(); n != 3 {
 		t.Errorf("asked %d times", n)
 	}
-	if n := b.log.count("\n"); n != 1 || b.log.count("cannot keep what was fetched") != 1 {
+	if n := b.log.Count("\n"); n != 1 || b.log.Count("cannot keep what was fetched") != 1 {
 		t.Error(b.log)
 	}
 }
@@ -208,7 +208,7 @@ func TestLife(t *testing.T) {
 	b.clock.pass(20 * time.Hour)
 	eventually(t, "a line in the log", func() bool {
 		b.crl(o.URL) // the first may still see the end of the fetch before
-		return b.log.count("cannot fetch") == 1
+		return b.log.Count("cannot fetch") == 1
 	})
 	b.crl(o.URL)
 	if n := o.hits.Load(); n != 3 {
@@ -287,7 +287,7 @@ func TestNewestWins(t *testing.T) {
 				eventually(t, "the other list", func() bool { return bytes.Equal(b.crl(o.URL), tt.came) })
 				return
 			}
-			eventually(t, "a line in the log", func() bool { return b.log.count("is older than what came before") == 1 })
+			eventually(t, "a line in the log", func() bool { return b.log.Count("is older than what came before") == 1 })
 			if got := b.crl(o.URL); !bytes.Equal(got, first) {
 				t.Error("it took the place")
 			}

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -14,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,6 +20,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ocsp"
+
+	"mailseal/internal/testlog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,12 +44,12 @@ type bench struct {
 	*Fetcher
 	t     testing.TB
 	clock *clock
-	log   *record
+	log   *testlog.Log
 }
 
 func newBench(t testing.TB, c Config) *bench {
 	t.Helper()
-	b := &bench{t: t, clock: &clock{at: start}, log: new(record)}
+	b := &bench{t: t, clock: &clock{at: start}, log: new(testlog.Log)}
 	c.Now, c.Log = b.clock.now, slog.New(slog.NewTextHandler(b.log, nil))
 	b.Fetcher = New(c)
 	t.Cleanup(b.Close)
@@ -91,30 +91,6 @@ func (c *clock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
-}
-
-// A record is a log that can be read while it is written.
-type record struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *record) count(s string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return strings.Count(r.text.String(), s)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
 }
 
 // eventually waits for a condition.

@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mailseal/internal/testlog"
 )
 
 // TestReplies: what servers answer, and what becomes of it.
@@ -105,7 +107,7 @@ func TestReplies(t *testing.T) {
 			if fmt.Sprint(again) != fmt.Sprint(err) || o.hits.Load()-before != 1 {
 				t.Errorf("again: %v, want %v; asked %d times", again, err, o.hits.Load()-before)
 			}
-			if n := b.log.count("\n"); err != nil && n != 1 || err == nil && n != 0 {
+			if n := b.log.Count("\n"); err != nil && n != 1 || err == nil && n != 0 {
 				t.Errorf("%d lines are logged:\n%s", n, b.log)
 			}
 		})
@@ -134,7 +136,7 @@ func TestLargeLists(t *testing.T) {
 
 // A server that sends an octet from time to time is given up.
 func TestSlowServer(t *testing.T) {
-	var standard record
+	var standard testlog.Log
 	log.SetOutput(&standard)
 	defer log.SetOutput(os.Stderr)
 	for name, first := range map[string]string{"body": "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "header": "HTTP/1.1 200 OK\r\nX: "} {

@@ -154,7 +154,7 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("%d hosts are remembered", n)
 	}
 	// That there was no room is nobody's failure.
-	if b.log.count("cannot fetch") != 0 {
+	if b.log.Count("cannot fetch") != 0 {
 		t.Error(b.log)
 	}
 }
@@ -179,7 +179,7 @@ func TestBackOff(t *testing.T) {
 	if got, want := strings.Join(asked, " "), "0s 30s 1m0s 2m0s 4m0s 8m0s 16m0s 32m0s 1h0m0s"; got != want {
 		t.Errorf("asked after %s, want %s", got, want)
 	}
-	if b.log.count("cannot fetch") != 1 || b.log.count("\n") != 1 {
+	if b.log.Count("cannot fetch") != 1 || b.log.Count("\n") != 1 {
 		t.Error(b.log)
 	}
 	b.clock.pass(time.Hour)
@@ -187,7 +187,7 @@ func TestBackOff(t *testing.T) {
 	if _, err := b.OCSP(t.Context(), o.URL, []byte("a")); err != nil {
 		t.Error(err)
 	}
-	if b.log.count("fetched again") != 1 || b.log.count("\n") != 2 {
+	if b.log.Count("fetched again") != 1 || b.log.Count("\n") != 2 {
 		t.Error(b.log)
 	}
 	// A single thing that is not there is no failure of the host, and new
