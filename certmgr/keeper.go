@@ -84,6 +84,8 @@ type Config struct {
 	Targets []Target
 	// Connect gets the CA, each time that it is needed; nil: there is none.
 	Connect func(context.Context) (Authority, error)
+	// Authority are files of the CA whose change says that it is another one.
+	Authority []string
 	// State is a folder that nobody else may write to.
 	State string
 	Log   *slog.Logger

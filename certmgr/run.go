@@ -81,11 +81,17 @@ func (k *Keeper) Run(ctx context.Context) error {
 	return nil
 }
 
+// ofAuthority is what the watcher calls the files of the CA. No target is called so.
+const ofAuthority = ""
+
 // interests are the files and folders that each target is about.
 func (k *Keeper) interests() map[string][]string {
 	all := make(map[string][]string)
 	for _, t := range k.c.Targets {
 		all[t.Name] = t.Interest()
+	}
+	if len(k.c.Authority) > 0 {
+		all[ofAuthority] = k.c.Authority
 	}
 	return all
 }
@@ -131,7 +137,9 @@ func (r *round) loop(ctx context.Context, changed <-chan string, seen <-chan str
 		wake := time.NewTimer(r.begin(ctx))
 		select {
 		case name, ok := <-changed:
-			if c := r.charges[name]; ok && c != nil {
+			if name == ofAuthority && ok {
+				r.k.Changed()
+			} else if c := r.charges[name]; ok && c != nil {
 				c.dirty = true
 			} else if !ok {
 				changed = nil

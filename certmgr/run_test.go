@@ -59,7 +59,7 @@ func TestRun(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		b := newBench(t)
 		b.target.Days = 30
-		k, stop := b.run()
+		_, stop := b.run()
 		defer stop()
 		after(2 * time.Second)
 		if !b.served() || b.told() != 1 {
@@ -100,7 +100,7 @@ func TestRun(t *testing.T) {
 		b.do(err)
 		_, err = b.ca.IssueCRL(ca.CRLOptions{})
 		b.do(err)
-		k.Changed()
+		b.watcher.changed <- ofAuthority
 		if after(2 * time.Second); !b.served() || b.read().Equal(now) {
 			t.Errorf("the revoked one is served\n%s", b.log)
 		}
@@ -121,7 +121,7 @@ func TestBackOff(t *testing.T) {
 		k, stop := b.run()
 		before := b.told()
 		after(10 * time.Minute)
-		tries := b.log.count("rolled back")
+		tries := b.log.Count("rolled back")
 		if tries < 7 || tries > 11 {
 			t.Errorf("%d tries in ten minutes", tries)
 		}
@@ -129,7 +129,7 @@ func TestBackOff(t *testing.T) {
 			t.Errorf("%d mails: %v", n, b.mails())
 		}
 		after(time.Hour)
-		if more := b.log.count("rolled back") - tries; more < 4 || more > 6 {
+		if more := b.log.Count("rolled back") - tries; more < 4 || more > 6 {
 			t.Errorf("%d tries in the next hour", more)
 		}
 		if n := len(b.mails()); n != 1 || b.mails()[0][0].Cause != causeServer {
@@ -139,17 +139,17 @@ func TestBackOff(t *testing.T) {
 			t.Errorf("%d certificates were issued", b.ca.issued)
 		}
 		// Each try tells the server twice: of the new, and of the old.
-		if told := b.told() - before; told > 2*b.log.count("rolled back")+1 {
+		if told := b.told() - before; told > 2*b.log.Count("rolled back")+1 {
 			t.Errorf("told %d times", told)
 		}
 		// What a try itself changes is no reason for the next one, and neither
 		// is a restart to tell everything again.
-		tries = b.log.count("rolled back")
+		tries = b.log.Count("rolled back")
 		for range 20 {
 			b.touched()
 			after(time.Second)
 		}
-		if more := b.log.count("rolled back") - tries; more > 1 {
+		if more := b.log.Count("rolled back") - tries; more > 1 {
 			t.Errorf("%d tries because of its own changes", more)
 		}
 		stop()
@@ -161,7 +161,7 @@ func TestBackOff(t *testing.T) {
 		// Somebody mends it.
 		b.plays(reads)
 		after(16 * time.Minute)
-		if !b.served() || b.log.count("well again") != 1 {
+		if !b.served() || b.log.Count("well again") != 1 {
 			t.Errorf("not well again\n%s", b.log)
 		}
 		if stop(); k.owes(*b.target) {
@@ -248,7 +248,7 @@ func TestHanging(t *testing.T) {
 		// Ends at once, and takes nothing back that it has not seen fail.
 		begun := time.Now()
 		stop()
-		if took := time.Since(begun); took > time.Second || b.log.count("rolled back") != 0 {
+		if took := time.Since(begun); took > time.Second || b.log.Count("rolled back") != 0 {
 			t.Errorf("took %v to end\n%s", took, b.log)
 		}
 		if hanging.read() == nil {
@@ -301,7 +301,7 @@ func TestAbsent(t *testing.T) {
 		_, stop := b.run()
 		defer stop()
 		after(5 * time.Minute)
-		if len(b.mails()) != 0 || b.log.count("ERROR") != 0 || b.log.count("verify=TEMP") > 2 {
+		if len(b.mails()) != 0 || b.log.Count("ERROR") != 0 || b.log.Count("verify=TEMP") > 2 {
 			t.Errorf("%v\n%s", b.mails(), b.log)
 		}
 		after(30 * time.Minute)
@@ -311,7 +311,7 @@ func TestAbsent(t *testing.T) {
 		b.mu.Lock()
 		b.up = true
 		b.mu.Unlock()
-		if after(16 * time.Minute); !b.served() || b.log.count("well again") != 1 {
+		if after(16 * time.Minute); !b.served() || b.log.Count("well again") != 1 {
 			t.Errorf("not well again\n%s", b.log)
 		}
 	})
@@ -375,7 +375,7 @@ func TestNothingDropped(t *testing.T) {
 		if len(ms) != 2 || ms[0][0].Cause != causeOthers || !strings.Contains(ms[0][0].Text, "is missing") {
 			t.Errorf("%v", ms)
 		}
-		if n := b.log.count("not right"); n < 24 || n > 27 || b.told() > 27 || b.ca.issued != 0 {
+		if n := b.log.Count("not right"); n < 24 || n > 27 || b.told() > 27 || b.ca.issued != 0 {
 			t.Errorf("%d tries, told %d times\n%s", n, b.told(), b.log)
 		}
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 
 	"mailseal/certmgr"
@@ -24,6 +25,9 @@ func (m *certmgrDaemon) newKeeper(c *config.Config) (*certmgr.Keeper, error) {
 			}
 			return a, nil
 		}
+	}
+	if c.CA.Dir != "" { // `ca renew -ca` and openssl work there, and tell nobody
+		conf.Authority = []string{filepath.Join(c.CA.Dir, "cacert.pem"), filepath.Join(c.CA.Dir, "crl.pem")}
 	}
 	conf.Log = m.log
 	k, err := certmgr.New(conf)
