@@ -94,3 +94,16 @@ func TestRollBackIsForNobodyElse(t *testing.T) {
 		t.Errorf("%v, %v", fi.Mode(), err)
 	}
 }
+
+// A file's name is no line of the plan's, and nothing that a terminal obeys.
+func TestPrintOfOthersNames(t *testing.T) {
+	b := newBench(t)
+	b.right()
+	b.write("\x1b]0;x\x07\nsendmail: nothing to do.pem", append(b.read("cacert.pem"), b.read("host.cert")...), 0o644)
+	p, _ := b.plan()
+	var text strings.Builder
+	b.do(p.Print(&text))
+	if want := "sendmail: note: ?]0;x?; sendmail: nothing to do.pem holds 2 certificates"; !strings.HasPrefix(text.String(), want) {
+		t.Errorf("%q, want %q first", text.String(), want)
+	}
+}

@@ -9,7 +9,9 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"mailseal/certmgr/bought"
 )
@@ -91,17 +93,19 @@ func (p Plan) Done() bool { return len(p.Steps) == 0 }
 // Right reports whether nothing is wrong, and not only nothing that can be mended.
 func (p Plan) Right() bool { return len(p.Findings) == 0 }
 
-// Print writes a plan for people.
+// Print writes a plan for people. Names of files and of certificates are whosever
+// they are: what a terminal would take for commands is not written.
 func (p Plan) Print(w io.Writer) error {
 	text := ""
+	add := func(format string, a ...any) { text += printable(fmt.Sprintf(format, a...)) + "\n" }
 	for _, f := range p.Findings {
-		text += fmt.Sprintf("%s: %s: %s\n", p.Target, f.Path, f.Text)
+		add("%s: %s: %s", p.Target, f.Path, f.Text)
 	}
 	for i, s := range p.Steps {
-		text += fmt.Sprintf("%s: step %d: %s\n", p.Target, i+1, s)
+		add("%s: step %d: %s", p.Target, i+1, s)
 	}
 	for _, n := range p.Notes {
-		text += fmt.Sprintf("%s: note: %s\n", p.Target, n)
+		add("%s: note: %s", p.Target, n)
 	}
 	if p.Generate > 0 {
 		text += fmt.Sprintf("%s: in the background: find a group of its own with %d bits\n", p.Target, p.Generate)
@@ -114,6 +118,16 @@ func (p Plan) Print(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, text)
 	return err
+}
+
+// printable makes a line of a text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ReplaceAll(s, "\n", "; "))
 }
 
 // JSON writes a plan for programs.
