@@ -200,5 +200,14 @@ type Live struct {
 // setting is the value of a setting, trimmed.
 func (s *Server) setting(name string) string { return strings.TrimSpace(s.Settings[name]) }
 
+// takeSettings takes what postconf and exim -bP print: name = value.
+func (s *Server) takeSettings(printed []byte) {
+	for line := range strings.Lines(string(printed)) {
+		if name, value, ok := strings.Cut(line, " ="); ok {
+			s.Settings[name] = strings.TrimSpace(value)
+		}
+	}
+}
+
 // isSet reports whether a setting has a value.
 func (s *Server) isSet(name string) bool { return s.setting(name) != "" }

@@ -103,11 +103,7 @@ func (i Instance) postfix(ctx context.Context, s *Server) []string {
 		s.unread(err)
 		return nil
 	}
-	for line := range strings.Lines(string(out.Stdout)) {
-		if name, value, ok := strings.Cut(line, " ="); ok {
-			s.Settings[name] = strings.TrimSpace(value)
-		}
-	}
+	s.takeSettings(out.Stdout)
 	s.Hostname = s.setting("myhostname")
 	if set, err := i.tree.postconf(ctx, "-n"); err == nil { // it complains of what it does not know
 		for line := range strings.Lines(string(set.Stderr)) {

@@ -114,11 +114,7 @@ func (i Instance) exim(ctx context.Context, s *Server) []string {
 		s.unread(err)
 		return nil
 	}
-	for line := range strings.Lines(string(out.Stdout)) {
-		if name, value, ok := strings.Cut(line, " ="); ok {
-			s.Settings[name] = strings.TrimSpace(value)
-		}
-	}
+	s.takeSettings(out.Stdout)
 	s.Hostname = s.setting("primary_hostname")
 	s.eximFiles()
 	return s.eximPorts()

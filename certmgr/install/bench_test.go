@@ -17,21 +17,6 @@ import (
 
 var hosts = []string{"mx.example.jp", "mail.example.jp"}
 
-// source issues from the CA of a test.
-type source struct{ *testpki.PKI }
-
-func (s source) Certificate(_ context.Context, hosts []string) (pki.Identity, error) {
-	return s.Issue(ca.Request{Profile: ca.Host, Hosts: hosts, Key: ca.P256}), nil
-}
-
-func (s source) CRL(context.Context) ([]byte, error) {
-	list, err := s.CA().IssueCRL(ca.CRLOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return list.DER, nil
-}
-
 // gone is a source that does not answer.
 type gone struct{}
 
@@ -61,12 +46,12 @@ func newBench(t *testing.T) *bench {
 
 func benchOf(t *testing.T, p *testpki.PKI) *bench {
 	t.Helper()
-	crl, err := source{p}.CRL(t.Context())
+	crl, err := testpki.Source{PKI: p}.CRL(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	b := &bench{t: t, pki: p, from: source{p}, now: time.Now(), journal: NewJournal(filepath.Join(dir, "state")), dir: filepath.Join(dir, "certs"),
+	b := &bench{t: t, pki: p, from: testpki.Source{PKI: p}, now: time.Now(), journal: NewJournal(filepath.Join(dir, "state")), dir: filepath.Join(dir, "certs"),
 		target: Target{Name: "sendmail", Hosts: hosts, Authority: p.CA().Chain(), CRL: crl}}
 	b.layout("sendmail", Choices{})
 	return b

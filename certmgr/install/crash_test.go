@@ -99,7 +99,7 @@ func crashBench(t *testing.T, server string) (*bench, job, func()) {
 	b.dir = throwAway.dir
 	b.layout(server, Choices{Public: true, Bundle: testpki.Write(t, "bundle.crt", ca.EncodeCertificates(testpki.New(t).Root()))})
 	p, s := b.plan()
-	c, err := b.target.Obtain(t.Context(), p, s, source{b.pki})
+	c, err := b.target.Obtain(t.Context(), p, s, testpki.Source{PKI: b.pki})
 	b.do(err)
 	before := filepath.Join(t.TempDir(), "before")
 	b.do(os.CopyFS(before, os.DirFS(b.dir)))

@@ -69,7 +69,7 @@ func TestFaults(t *testing.T) {
 			b.do(err)
 			_, err = b.pki.CA().Revoke(ca.Revocation{Serial: fmt.Sprintf("%X", certs[0].SerialNumber), Reason: ca.Superseded})
 			b.do(err)
-			b.target.CRL, err = source{b.pki}.CRL(b.t.Context())
+			b.target.CRL, err = testpki.Source{PKI: b.pki}.CRL(b.t.Context())
 			b.do(err)
 		}, []string{"revoked host.cert", "outdated crl.pem"}, "crl key certificate", true},
 		{"certificate in the key's file", func(b *bench) {
@@ -97,7 +97,7 @@ func TestFaults(t *testing.T) {
 		{"list is another file", func(b *bench) { b.write("crl.pem", b.read("cacert.pem"), 0o644) }, []string{"broken crl.pem", "links certs"}, "crl", false},
 		{"list renewed", func(b *bench) {
 			var err error
-			b.target.CRL, err = source{b.pki}.CRL(b.t.Context())
+			b.target.CRL, err = testpki.Source{PKI: b.pki}.CRL(b.t.Context())
 			b.do(err)
 		}, []string{"outdated crl.pem"}, "crl", false},
 		{"dh deleted", func(b *bench) { b.do(os.Remove(b.path("dh.param"))) }, []string{"missing dh.param"}, "dh", false},

@@ -282,7 +282,7 @@ func TestUnreadableStays(t *testing.T) {
 	b := newBench(t)
 	b.do(os.MkdirAll(b.path("cacert.pem/inside"), 0o755))
 	p, s := b.plan()
-	c, err := b.target.Obtain(t.Context(), p, s, source{b.pki})
+	c, err := b.target.Obtain(t.Context(), p, s, testpki.Source{PKI: b.pki})
 	b.do(err)
 	if _, err := b.journal.Install(b.target, c, s, b.now); err == nil || !strings.Contains(err.Error(), "cacert.pem") {
 		t.Errorf("%v", err)

@@ -310,7 +310,7 @@ func TestDovecotKnowsTheList(t *testing.T) {
 	}
 	_, err = b.pki.CA().Revoke(ca.Revocation{Serial: fmt.Sprintf("%X", bad.Certificate.SerialNumber)})
 	b.do(err)
-	b.target.CRL, err = source{b.pki}.CRL(t.Context())
+	b.target.CRL, err = testpki.Source{PKI: b.pki}.CRL(t.Context())
 	b.do(err)
 	if p, _ := b.plan(); len(p.Findings) != 1 || p.Findings[0].Fault != Outdated || !slices.Equal(p.Write, []Role{CA}) {
 		t.Errorf("%v %v", p.Findings, p.Write)

@@ -107,7 +107,7 @@ func TestChangeOfIssuer(t *testing.T) {
 	b := selfBench(t)
 	b.right()
 	self := b.firstIn("host.cert")
-	b.target.Issuer, b.target.Authority, b.from = ByCA, b.pki.CA().Chain(), source{b.pki}
+	b.target.Issuer, b.target.Authority, b.from = ByCA, b.pki.CA().Chain(), testpki.Source{PKI: b.pki}
 	b.right()
 	b.wantIn("cacert.pem", b.pki.Root())
 	b.target.Hosts = append(slices.Clone(hosts), "a.example.jp")

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"mailseal/certmgr/ca"
 	"mailseal/certmgr/install"
 	"mailseal/internal/pki"
 	"mailseal/internal/testpki"
@@ -62,7 +60,7 @@ func sendmails(b *testing.B) []install.Target {
 	b.Helper()
 	const kept = 46
 	p := testpki.New(b)
-	crl, err := source{p}.CRL(b.Context()) // at once near its end
+	crl, err := testpki.Source{PKI: p}.CRL(b.Context()) // at once near its end
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -92,7 +90,7 @@ func sendmails(b *testing.B) []install.Target {
 		if err != nil {
 			b.Fatal(err)
 		}
-		contents, err := t.Obtain(b.Context(), t.Plan(state, time.Now()), state, source{p})
+		contents, err := t.Obtain(b.Context(), t.Plan(state, time.Now()), state, testpki.Source{PKI: p})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -106,21 +104,6 @@ func sendmails(b *testing.B) []install.Target {
 		targets = append(targets, t)
 	}
 	return targets
-}
-
-// source issues from the CA of a test, and has one list.
-type source struct{ *testpki.PKI }
-
-func (s source) Certificate(_ context.Context, hosts []string) (pki.Identity, error) {
-	return s.Issue(ca.Request{Profile: ca.Host, Hosts: hosts, Key: ca.P256}), nil
-}
-
-func (s source) CRL(context.Context) ([]byte, error) {
-	list, err := s.CA().IssueCRL(ca.CRLOptions{})
-	if err != nil {
-		return nil, err
-	}
-	return list.DER, nil
 }
 
 // authority is somebody else's CA.
