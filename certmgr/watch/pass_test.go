@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"mailseal/certmgr/install"
-	"mailseal/internal/pki"
 	"mailseal/internal/testpki"
 )
 
