@@ -51,6 +51,18 @@ func (m TestMail) Send(ctx context.Context) (Trip, error) {
 	return m.follow(ctx, log, id)
 }
 
+// maxTalk bounds what a server may say: no honest one comes near it.
+const maxTalk = 64 << 10
+
+// talk speaks lines on a connection.
+func talk(c net.Conn) *textproto.Conn {
+	return textproto.NewConn(struct {
+		io.Reader
+		io.Writer
+		io.Closer
+	}{io.LimitReader(c, maxTalk), c, c})
+}
+
 // submit speaks SMTP (RFC 5321) and returns the server's id of the mail.
 func (m TestMail) submit(ctx context.Context) (string, error) {
 	var d net.Dialer
@@ -62,7 +74,7 @@ func (m TestMail) submit(ctx context.Context) (string, error) {
 	if at, ok := ctx.Deadline(); ok {
 		raw.SetDeadline(at)
 	}
-	c := textproto.NewConn(raw)
+	c := talk(raw)
 	if _, _, err := c.ReadResponse(220); err != nil {
 		return "", err
 	}
