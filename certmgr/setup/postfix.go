@@ -61,7 +61,7 @@ func (s *Server) lookAtPostfix(ctx context.Context) error {
 	}
 	s.mta, s.Host, s.Log = p, p.values["myhostname"], p.values["maillog_file"]
 	if s.Reload == "" && s.Conf != postfixFolder() {
-		s.Reload = "if postfix -c " + quoted(s.Conf) + " status 2>/dev/null; then postfix -c " + quoted(s.Conf) + " reload; fi"
+		s.Reload = "if postfix -c " + Quoted(s.Conf) + " status 2>/dev/null; then postfix -c " + Quoted(s.Conf) + " reload; fi"
 	}
 	for _, name := range []string{"smtp_tls_CAfile", "smtpd_tls_CAfile"} {
 		if s.PublicCAs == "" {

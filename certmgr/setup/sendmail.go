@@ -262,9 +262,9 @@ func (b builder) run(ctx context.Context, name, text string) (string, error) {
 	if err := os.WriteFile(mc, []byte(text), fs.FileMode(0o600)); err != nil {
 		return "", err
 	}
-	line := "cd " + quoted(b.conf) + " && m4"
+	line := "cd " + Quoted(b.conf) + " && m4"
 	for _, a := range append(slices.Clone(b.args), mc) {
-		line += " " + quoted(a)
+		line += " " + Quoted(a)
 	}
 	out, err := command.Limits{Time: patience, Max: maxFile}.Shell(ctx, line)
 	return string(out.Stdout), err

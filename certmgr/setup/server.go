@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,12 +98,12 @@ func (s *Server) Settings(ctx context.Context, f Files, w Wish) (Settings, error
 // hangUp is the command that tells the process of a pid file to read its
 // configuration again, if it runs.
 func hangUp(pidFile string) string {
-	f := quoted(pidFile)
+	f := Quoted(pidFile)
 	return "test ! -s " + f + " || kill -HUP `head -n 1 " + f + "`"
 }
 
-// quoted is a word for /bin/sh.
-func quoted(s string) string {
+// Quoted is a word for /bin/sh.
+func Quoted(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:@%+,") == "" {
 		return s
 	}
@@ -184,7 +183,7 @@ func Greeting(ctx context.Context, addr string) (string, error) {
 	if at, ok := ctx.Deadline(); ok {
 		c.SetDeadline(at)
 	}
-	text := textproto.NewConn(c)
+	text := talk(c)
 	_, greeting, err := text.ReadResponse(220)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", addr, err)

@@ -52,7 +52,7 @@ Exit status: 0 done, or nothing to do; 75 nothing was done.`,
 			s := &setupRun{place: setup.Place{Server: server}}
 			s.define(fs)
 			return func(ctx context.Context, env Env) error {
-				s.env = env
+				s.env, s.where = env, whereFlags(fs)
 				return s.run(ctx)
 			}
 		},
@@ -66,6 +66,7 @@ type setupRun struct {
 	name, dir, bundle, reload           string
 	hosts, probes                       list
 	wish                                setup.Wish
+	where                               map[string]string // the flags by which it is found again
 	force, yes                          bool
 	testMail, log                       string
 	request, certificate, caCertificate string
@@ -186,3 +187,24 @@ func (s *setupRun) sendTest(ctx context.Context) error {
 
 // under puts the prefix before a usual path.
 func (s *setupRun) under(path string) string { return filepath.Join("/", s.place.Prefix, path) }
+
+// whereFlags are those that were given and say of which instance a command is.
+func whereFlags(fs *flag.FlagSet) map[string]string {
+	given := map[string]string{}
+	fs.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "config", "prefix", "conf", "pidfile", "name":
+			given[f.Name] = fmt.Sprintf(" -%s %s", f.Name, setup.Quoted(f.Value.String()))
+		}
+	})
+	return given
+}
+
+// again has the named ones of them, for a command that somebody shall type.
+func (s *setupRun) again(names ...string) string {
+	flags := ""
+	for _, name := range names {
+		flags += s.where[name]
+	}
+	return flags
+}

@@ -275,9 +275,13 @@ func (s *setupRun) next() {
 		fmt.Fprintln(w, "without it the certificate ends one day, and nobody makes another")
 	}
 	if s.newCA != nil {
-		fmt.Fprintf(w, "other hosts: mailseal setup %s -request FILE there, then mailseal ca issue -csr FILE -profile host -out BASE here\n", s.place.Server)
+		here := ""
+		if s.again("config", "prefix") != "" {
+			here = " -config " + setup.Quoted(s.config)
+		}
+		fmt.Fprintf(w, "other hosts: mailseal setup %s -request FILE there, then mailseal ca issue%s -csr FILE -profile host -out BASE here\n", s.place.Server, here)
 	}
-	fmt.Fprintln(w, "back: mailseal setup undo")
+	fmt.Fprintf(w, "back: mailseal setup undo%s\n", s.again("config", "prefix", "name"))
 }
 
 // setupError gives an error its exit status.

@@ -81,7 +81,8 @@ func (s *setupRun) makeRequest(context.Context) error {
 		return err
 	}
 	fmt.Fprintf(s.env.Stdout, "on the CA's host: mailseal ca issue -csr %s -profile host -out BASE\n"+
-		"then here:        mailseal setup %s -certificate BASE.crt -ca-certificate CA.pem, which is the CA's cacert.pem\n", filepath.Base(s.request), s.place.Server)
+		"then here:        mailseal setup %s%s -certificate BASE.crt -ca-certificate CA.pem, which is the CA's cacert.pem\n",
+		filepath.Base(s.request), s.place.Server, s.again("config", "prefix", "conf", "pidfile", "name"))
 	return nil
 }
 

@@ -48,6 +48,9 @@ func TestRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			out := p.dhcp.setup(t, 0, append(at, "-request", csr)...)
+			if then := "mailseal setup " + p.dhcp.word() + " -prefix " + p.dhcp.root + " -conf " + p.dhcp.conf(); !strings.Contains(out, then) {
+				t.Errorf("how it goes on, with %q, is not told:\n%s", then, out)
+			}
 			key := filepath.Join(p.dhcp.root, "etc/mailseal/incoming", p.dhcp.word(), "host.key")
 			content, err := os.ReadFile(key)
 			if err != nil {

@@ -92,6 +92,9 @@ func (p *pair) setup(t *testing.T, more ...string) {
 		if !strings.Contains(out, " verify=OK tls=TLSv1.3 name="+m.name) {
 			t.Errorf("setup of %s does not say what is served:\n%s", m.name, out)
 		}
+		if !strings.Contains(out, "\nback: mailseal setup undo -prefix "+m.root+"\n") {
+			t.Errorf("setup of %s does not say how to take it back:\n%s", m.name, out)
+		}
 	}
 }
 
