@@ -357,3 +357,34 @@ func TestNotes(t *testing.T) {
 		t.Error("a folder that is not there has a plan")
 	}
 }
+
+// A folder that has more than certificates is looked at for so long and no longer.
+func TestTooMuch(t *testing.T) {
+	dir := lay(t, nil)
+	for i := range maxOctets/maxFile + 1 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.pem", i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(dir, fmt.Sprintf("%d.pem", i)), maxFile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Inspect(dir, Options{}); err == nil || !strings.Contains(err.Error(), "more than 64 MiB") {
+		t.Errorf("%v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "0.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Inspect(dir, Options{}); err != nil {
+		t.Error(err)
+	}
+	dir = lay(t, nil)
+	for i := range maxFiles + 1 {
+		if err := os.Symlink("x", filepath.Join(dir, fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Inspect(dir, Options{}); err == nil || !strings.Contains(err.Error(), "more than 10000 files") {
+		t.Errorf("%v", err)
+	}
+}

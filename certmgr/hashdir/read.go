@@ -25,6 +25,10 @@ import (
 const (
 	// maxFile is several times the size of a system's bundle.
 	maxFile = 8 << 20
+	// maxFiles and maxOctets bound what is looked at in a folder that may be
+	// somebody else's: of other targets nothing is installed meanwhile.
+	maxFiles  = 10_000
+	maxOctets = 64 << 20
 	// maxNumber bounds how many links a name of somebody else can cause.
 	maxNumber = 255
 )
@@ -54,6 +58,7 @@ type listing struct {
 	leftovers []string
 	notes     []string
 	seen      map[[sha256.Size]byte]bool
+	octets    int
 }
 
 func (f *listing) keys() []key {
@@ -75,7 +80,7 @@ func (f *listing) note(format string, a ...any) { f.notes = append(f.notes, fmt.
 // read reads a folder. A file that cannot be read is an error, or the links to it
 // would be taken for stale.
 func read(dir string, bundles []string) (*listing, error) {
-	entries, err := os.ReadDir(dir) // sorted, as openssl does
+	entries, err := list(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +104,24 @@ func read(dir string, bundles []string) (*listing, error) {
 		}
 	}
 	return f, nil
+}
+
+// list lists a folder, sorted, as openssl does.
+func list(dir string) ([]fs.DirEntry, error) {
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // and wait for no FIFO
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(maxFiles + 1)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err
+	case len(entries) > maxFiles:
+		return nil, fmt.Errorf("%s has more than %d files; have a folder for certificates alone", dir, maxFiles)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
 }
 
 // link takes in what bears the name of a link.
@@ -140,6 +163,9 @@ func (f *listing) link(e fs.DirEntry, name []string) error {
 // file takes in what a file holds.
 func (f *listing) file(name string, bundle bool) error {
 	content, err := readFile(filepath.Join(f.dir, name))
+	if f.octets += len(content); f.octets > maxOctets {
+		return fmt.Errorf("%s: its files have more than %d MiB; have a folder for certificates alone", f.dir, maxOctets>>20)
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoFile) {
 		return nil // a dangling link, a folder, or a bundle that is yet to come
 	}

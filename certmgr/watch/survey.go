@@ -137,7 +137,7 @@ func join(folder, name string) string {
 }
 
 func list(dir string) ([]string, error) {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // what may be a FIFO by now would be waited for
 	if err != nil {
 		return nil, err
 	}
