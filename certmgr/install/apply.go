@@ -154,6 +154,9 @@ func (j *Journal) keep(t Target, c Contents, s State, ours map[string]string, no
 		if !written || len(old.Content) == 0 || bytes.Equal(old.Content, content) || ours[path] == fingerprint(old.Content) {
 			continue
 		}
+		if err := j.room(t.Name); err != nil {
+			return "", err
+		}
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return "", err
 		}
@@ -170,6 +173,34 @@ func (j *Journal) keep(t Target, c Contents, s State, ours map[string]string, no
 		return "", nil
 	}
 	return kept, errors.Join(durable.SyncDir(filepath.Dir(folder)), durable.SyncDir(j.dir))
+}
+
+// maxKept bounds the copies of what was a target's. Honest ones take some KiB each;
+// who may write to its folder could fill the disk.
+const maxKept = 256 << 20
+
+// room is an error where a target has too many copies.
+func (j *Journal) room(name string) error {
+	folders, err := filepath.Glob(filepath.Join(j.dir, "replaced", "*Z-"+name))
+	if err != nil {
+		return err
+	}
+	var size int64
+	for _, dir := range folders {
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			if info, err := f.Info(); err == nil {
+				size += info.Size()
+			}
+		}
+	}
+	if size >= maxKept {
+		return fmt.Errorf("the copies of what was replaced take %d MiB in %s: somebody changes the files again and again; find out who, and move the copies away", size>>20, filepath.Join(j.dir, "replaced"))
+	}
+	return nil
 }
 
 // owner is the user whose the key is.

@@ -107,3 +107,22 @@ func TestPrintOfOthersNames(t *testing.T) {
 		t.Errorf("%q, want %q first", text.String(), want)
 	}
 }
+
+// Who changes the files again and again does not fill the disk with copies.
+func TestCopiesAreBounded(t *testing.T) {
+	b := newBench(t)
+	b.right()
+	broken := func() { b.write("cacert.pem", []byte("broken"), 0o644) }
+	broken()
+	kept := b.right().Kept
+	b.do(os.Truncate(filepath.Join(kept, "cacert.pem"), maxKept)) // which takes no room
+	broken()
+	p, s := b.plan()
+	c, err := b.target.Obtain(t.Context(), p, s, b.from)
+	b.do(err)
+	if _, err := b.journal.Install(b.target, c, s, b.now); err == nil || !strings.Contains(err.Error(), "take 256 MiB in ") {
+		t.Errorf("installed: %v", err)
+	}
+	b.do(os.Rename(kept, kept+".away"))
+	b.right()
+}
