@@ -21,20 +21,17 @@ func TestKilled(t *testing.T) {
 	absent := w.neverAbsent(t)
 	defer absent()
 
-	// How long the whole takes, to spread the points over it.
-	begin := time.Now()
-	w.rename("whole.example.test")
-	whole := time.Duration(0)
-	for _, s := range w.servers {
-		whole = max(whole, soon(t, begin, s.name, s.sound))
-	}
 	for i := range points {
 		w.names = append(hosts[:len(hosts):len(hosts)], fmt.Sprintf("kill%d.example.test", i))
 		w.certmgr.Stop()
 		w.certmgr.Configure(w.config())
+		mark := w.certmgr.Mark()
 		w.certmgr.Start()
-		time.Sleep(whole * time.Duration(i) / (2 * points)) // the point; the second half is the servers'
+		_, err := w.certmgr.WaitLog(mark, `: found `)
+		ok(t, err)
+		time.Sleep(time.Duration(i) * 8 * time.Millisecond) // the point
 		w.certmgr.Kill()
+		done := w.certmgr.Lines(mark, "target=")
 		var torn []string
 		for _, s := range w.servers {
 			if err := s.whole(); err != nil {
@@ -62,7 +59,7 @@ func TestKilled(t *testing.T) {
 				soon(t, time.Now(), s.name+" after a crash", s.sound)
 			}
 		}
-		t.Logf("point %d of %v: unfinished: %q", i, whole, torn)
+		t.Logf("killed %d ms after it began, after %q: not yet right: %q", 8*i, done[len(done)-1], torn)
 	}
 	for _, s := range w.servers {
 		ok(t, s.lives(t, tally{}))

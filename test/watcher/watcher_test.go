@@ -67,7 +67,7 @@ func (w *world) repairs(t *testing.T, all []fault) {
 	}
 	t.Logf("\n%s", &table)
 	for _, s := range w.servers {
-		t.Logf("%s: %v", s.name, s.clients.tally())
+		t.Logf("%s: %v; %d times it did not believe a client's certificate", s.name, s.clients.tally(), strings.Count(s.mta.Log(), "verify=FAIL"))
 	}
 }
 
