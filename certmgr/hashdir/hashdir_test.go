@@ -353,6 +353,10 @@ func TestNotes(t *testing.T) {
 	if err != nil || len(p.Changes) > 0 || len(p.Notes) != 3 {
 		t.Errorf("%+v, %v", p, err)
 	}
+	bad := strings.Repeat("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 1000)
+	if p, err := Inspect(lay(t, map[string]string{"a.pem": bad}), Options{Bundles: []string{"a.pem"}}); err != nil || len(p.Notes) != maxNotes+1 {
+		t.Errorf("%d notes, %v", len(p.Notes), err)
+	}
 	if _, err := Inspect(filepath.Join(dir, "none"), Options{}); err == nil {
 		t.Error("a folder that is not there has a plan")
 	}

@@ -29,6 +29,8 @@ const (
 	// somebody else's: of other targets nothing is installed meanwhile.
 	maxFiles  = 10_000
 	maxOctets = 64 << 20
+	// maxNotes is what somebody may still read, and what the log takes each time.
+	maxNotes = 50
 	// maxNumber bounds how many links a name of somebody else can cause.
 	maxNumber = 255
 )
@@ -75,7 +77,14 @@ func (f *listing) keys() []key {
 	return ks
 }
 
-func (f *listing) note(format string, a ...any) { f.notes = append(f.notes, fmt.Sprintf(format, a...)) }
+func (f *listing) note(format string, a ...any) {
+	switch n := len(f.notes); {
+	case n < maxNotes:
+		f.notes = append(f.notes, fmt.Sprintf(format, a...))
+	case n == maxNotes:
+		f.notes = append(f.notes, f.dir+": there is more of this kind")
+	}
+}
 
 // read reads a folder. A file that cannot be read is an error, or the links to it
 // would be taken for stale.
