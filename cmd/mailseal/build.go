@@ -21,8 +21,20 @@ import (
 
 func defaultConfig() string { return config.DefaultPath(runtime.GOOS) }
 
-// loadConfig reads the configuration file.
+// loadConfig reads a configuration for mail.
 func loadConfig(name string) (*config.Config, error) {
+	c, err := loadHostConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ForMail(); err != nil {
+		return nil, fail(exConfig, err)
+	}
+	return c, nil
+}
+
+// loadHostConfig reads a configuration that may be about certificates alone.
+func loadHostConfig(name string) (*config.Config, error) {
 	c, err := config.Load(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; write it, or name another file with -config", err)

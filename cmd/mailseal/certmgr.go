@@ -90,7 +90,7 @@ type certmgrDaemon struct {
 
 // load reads the configuration.
 func (m *certmgrDaemon) load() (*config.Config, error) {
-	c, err := loadConfig(m.name)
+	c, err := loadHostConfig(m.name)
 	if err != nil {
 		return nil, err
 	}

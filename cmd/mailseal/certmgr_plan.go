@@ -73,7 +73,7 @@ const exToDo = 1
 
 // plan prints what would be done.
 func (m *certmgrDaemon) plan(ctx context.Context, asJSON bool) error {
-	c, err := loadConfig(m.name)
+	c, err := loadHostConfig(m.name)
 	if err != nil {
 		return err
 	}

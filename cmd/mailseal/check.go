@@ -68,10 +68,16 @@ func runCheck(name string, f *milterFlags, asJSON bool, env Env) error {
 // check builds from a configuration. The summary is there with an error too.
 func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 	s := &summary{File: name, Errors: []remark{}, Warnings: []remark{}, Identities: []identityReport{}, trustReport: trustReport{Anchors: []anchorReport{}}}
-	c, err := loadConfig(name)
+	c, err := loadHostConfig(name)
+	if err == nil && f != nil {
+		err = c.ForMail()
+	}
 	if err != nil {
 		s.fault(err)
 		return s, err
+	}
+	if c.ForMail() != nil {
+		return checkHost(s, c)
 	}
 	if f != nil {
 		f.over(c)
@@ -90,6 +96,7 @@ func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 	errs = append(errs, targetErr)
 	if err == nil {
 		s.describe(p)
+		s.describeTargets(c)
 		for _, w := range slices.Concat(warnPolicy(c), warnIdentities(p, now), warnTrust(p, now), warnFolders(c), warnPeers(c)) {
 			s.warn(w)
 		}
@@ -103,6 +110,19 @@ func check(name string, f *milterFlags, now time.Time) (*summary, error) {
 		return s, err
 	}
 	s.OK, s.Advice = true, advice
+	return s, nil
+}
+
+// checkHost checks a configuration without a word of mail.
+func checkHost(s *summary, c *config.Config) (*summary, error) {
+	if _, err := keeperConfig(c, Env{}); err != nil {
+		err = fail(exConfig, err)
+		s.fault(err)
+		return s, err
+	}
+	s.warn(fmt.Errorf("%s has no authserv_id and no local_domains: it is for certmgr and web, the milter would not start", s.File))
+	s.OK = true
+	s.describeTargets(c)
 	return s, nil
 }
 

@@ -112,7 +112,7 @@ func (d *doctorRun) options() (doctor.Options, error) {
 		name = filepath.Join("/", d.prefix, defaultConfig())
 	}
 	o := doctor.Options{Offline: d.offline, Once: "mailseal certmgr -once"}
-	c, err := loadConfig(name)
+	c, err := loadHostConfig(name)
 	switch {
 	case err == nil:
 		if name != defaultConfig() {

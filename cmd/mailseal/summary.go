@@ -28,7 +28,15 @@ type summary struct {
 	Decrypt    bool             `json:"decrypt"`
 	Identities []identityReport `json:"identities"`
 	trustReport
-	Advice []string `json:"advice,omitempty"`
+	Targets []targetReport `json:"targets,omitempty"`
+	Advice  []string       `json:"advice,omitempty"`
+}
+
+// A targetReport is a server whose certificates certmgr keeps.
+type targetReport struct {
+	Name   string   `json:"name"`
+	Server string   `json:"server"`
+	Hosts  []string `json:"hosts"`
 }
 
 // A remark is a mistake or a warning, and its place where it has one.
@@ -96,12 +104,33 @@ func (s *summary) describe(p *parts) {
 	s.trustReport.describe(p)
 }
 
+func (s *summary) describeTargets(c *config.Config) {
+	for _, t := range c.Targets {
+		s.Targets = append(s.Targets, targetReport{t.Name, t.Server, t.Hosts})
+	}
+}
+
 func (s *summary) write(w io.Writer) error {
 	var b strings.Builder
 	line := func(key, format string, args ...any) {
 		fmt.Fprintf(&b, "%-13s %s\n", key, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(&b, "%s: OK\n", s.File)
+	if s.AuthservID != "" {
+		s.writeMail(line)
+	}
+	for _, t := range s.Targets {
+		line("target", "%s: %s, %s", t.Name, t.Server, strings.Join(t.Hosts, " "))
+	}
+	for _, a := range s.Advice {
+		line("advice", "%s", a)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeMail writes what is about mail.
+func (s *summary) writeMail(line func(key, format string, args ...any)) {
 	line("authserv_id", "%s", s.AuthservID)
 	line("local_domains", "%s", strings.Join(s.Domains, " "))
 	line("socket", "%s", s.Socket)
@@ -126,9 +155,4 @@ func (s *summary) write(w io.Writer) error {
 		}
 	}
 	s.trustReport.write(line)
-	for _, a := range s.Advice {
-		line("advice", "%s", a)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

@@ -63,7 +63,7 @@ func (w *website) start(env Env, who string) (err error) {
 	if account.name == "" && os.Geteuid() == 0 {
 		return failf(exUsage, "it needs no rights of root's; start it as another user, or with -u mailseal-web")
 	}
-	if w.conf, err = loadConfig(w.name); err != nil {
+	if w.conf, err = loadHostConfig(w.name); err != nil {
 		return err
 	}
 	if err := w.listen(); err != nil {

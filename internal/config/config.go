@@ -14,6 +14,7 @@ package config
 
 import (
 	"crypto"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -176,6 +177,10 @@ func DefaultPath(goos string) string {
 	}
 	return "/etc/mailseal/mailseal.toml"
 }
+
+// ForMail tells what the milter needs and the file has not: one that is about the
+// CA and the servers' certificates alone need not have it.
+func (c *Config) ForMail() error { return errors.Join(c.file.missing...) }
 
 // IsSet reports whether the file sets the key, as "smime.trust".
 func (c *Config) IsSet(key string) bool {

@@ -134,12 +134,27 @@ func outermost(a, b string) int {
 	return cmp.Or(strings.Count(a, ".")-strings.Count(b, "."), cmp.Compare(a, b))
 }
 
-// required complains of keys that have no default.
+// hostTables are what a file may have that is about a host's certificates alone.
+var hostTables = []string{"ca", "web", "certmgr", "notify", "target", "log", "metrics"}
+
+// required complains of keys that have no default. They are about mail: a file
+// that is about certificates alone need not have them.
 func (d *decoder) required() {
+	host := d.c.CA.Dir != "" && d.c.IsSet("ca.dir") || len(d.c.Targets) > 0
+	for p := range d.c.file.places {
+		table, _, _ := strings.Cut(string(p), ".")
+		table, _, _ = strings.Cut(table, "[")
+		host = host && slices.Contains(hostTables, table)
+	}
+	before := len(d.errs)
 	for _, p := range slices.Sorted(maps.Keys(keys)) {
 		if k := keys[p]; k.required != "" && !strings.HasPrefix(p, "target.") && !d.c.IsSet(p) {
 			d.fail(nil, path(p), p, "missing; want %s", k.required)
 		}
+	}
+	if host {
+		d.c.file.missing = slices.Clone(d.errs[before:])
+		d.errs = d.errs[:before]
 	}
 }
 

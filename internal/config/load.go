@@ -22,6 +22,8 @@ type file struct {
 	name   string
 	dir    string         // absolute
 	places map[path]Place // of keys that are set, and of elements of lists
+	// missing is what a file lacks for mail that is about certificates alone.
+	missing []error
 	// domains are the keys of [domain_cas], by the domain as it is compared.
 	domains map[string]path
 }
