@@ -2,12 +2,17 @@ package install
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"mailseal/certmgr/command"
 	"mailseal/internal/folder"
 )
 
@@ -125,4 +130,40 @@ func TestCopiesAreBounded(t *testing.T) {
 	}
 	b.do(os.Rename(kept, kept+".away"))
 	b.right()
+}
+
+// A pid file that names others than one process has nobody killed.
+func TestHangUpOne(t *testing.T) {
+	var all []*exec.Cmd
+	for range 2 {
+		c := exec.Command("sleep", "600")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+		all = append(all, c)
+	}
+	file := filepath.Join(t.TempDir(), "a pid")
+	one, two := all[0].Process.Pid, all[1].Process.Pid
+	hangUp := func(text string) error {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := command.Shell(t.Context(), 2*time.Minute, HangUp("'"+file+"'"))
+		return err
+	}
+	for _, text := range []string{fmt.Sprintf("%d %d\n", one, two), fmt.Sprintf("-%d\n", one), fmt.Sprintf("-s KILL %d\n", one), "0\n", "\n", "", fmt.Sprintf("%d;\n", one)} {
+		if err := hangUp(text); err == nil {
+			t.Errorf("%q: something was killed", text)
+		}
+	}
+	if err := hangUp(fmt.Sprintf("%d\n/usr/sbin/sendmail -bd\n", two)); err != nil {
+		t.Error(err)
+	}
+	if err := all[1].Wait(); err == nil || !strings.Contains(err.Error(), "hangup") {
+		t.Errorf("the one process: %v", err)
+	}
+	if err := syscall.Kill(one, 0); err != nil {
+		t.Errorf("the other: %v", err)
+	}
 }

@@ -49,7 +49,14 @@ var sendmail = server{
 // system starts.
 func hangUp(goos string) string {
 	if goos != "linux" {
-		return "test ! -s /var/run/sendmail.pid || kill -HUP `head -n 1 /var/run/sendmail.pid`"
+		return "test ! -s /var/run/sendmail.pid || " + HangUp("/var/run/sendmail.pid")
 	}
-	return "for f in /var/run/sendmail/mta/sendmail.pid /var/run/sendmail.pid; do if test -s $f; then kill -HUP `head -n 1 $f`; exit; fi; done"
+	return "for f in /var/run/sendmail/mta/sendmail.pid /var/run/sendmail.pid; do if test -s $f; then " + HangUp("$f") + "; exit; fi; done"
+}
+
+// HangUp sends SIGHUP to the process of a pid file, a word for /bin/sh. Where the
+// file says -1, or several, it is somebody who wants others killed: on Debian its
+// folder is not root's.
+func HangUp(pidFile string) string {
+	return "kill -HUP \"`head -n 1 " + pidFile + " | grep -x '[1-9][0-9]*'`\""
 }

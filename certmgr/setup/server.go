@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"mailseal/certmgr/install"
 )
 
 // A Place is where a mail server is.
@@ -99,7 +101,7 @@ func (s *Server) Settings(ctx context.Context, f Files, w Wish) (Settings, error
 // configuration again, if it runs.
 func hangUp(pidFile string) string {
 	f := Quoted(pidFile)
-	return "test ! -s " + f + " || kill -HUP `head -n 1 " + f + "`"
+	return "test ! -s " + f + " || " + install.HangUp(f)
 }
 
 // Quoted is a word for /bin/sh.
