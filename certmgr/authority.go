@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailseal/certmgr/ca"
+	"mailseal/certmgr/ca/index"
 	"mailseal/certmgr/install"
 	"mailseal/internal/durable"
 	"mailseal/internal/pki"
@@ -156,7 +157,7 @@ func (s source) Certificate(ctx context.Context, hosts []string) (pki.Identity, 
 	if err != nil {
 		return pki.Identity{}, err
 	}
-	s.k.log.Info("issued", "target", s.t.Name, "name", hosts[0], "serial", fmt.Sprintf("%X", id.Certificate.SerialNumber), "until", stamp(id.Certificate.NotAfter))
+	s.k.log.Info("issued", "target", s.t.Name, "name", hosts[0], "serial", index.Serial(id.Certificate.SerialNumber), "until", stamp(id.Certificate.NotAfter))
 	return id, s.k.keep(s.t, id)
 }
 

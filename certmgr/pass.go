@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailseal/certmgr/ca/index"
 	"mailseal/certmgr/install"
 	"mailseal/certmgr/probe"
 )
@@ -191,7 +192,7 @@ func (k *Keeper) installed(t Target, c install.Contents, r Report) {
 	}
 	args := []any{"target", t.Name, "files", strings.Join(files, ",")}
 	if leaf := leafOf(c[install.Certificate], c[install.PairFile]); leaf != nil {
-		args = append(args, "serial", fmt.Sprintf("%X", leaf.SerialNumber), "until", stamp(leaf.NotAfter))
+		args = append(args, "serial", index.Serial(leaf.SerialNumber), "until", stamp(leaf.NotAfter))
 	}
 	if r.Kept != "" {
 		args = append(args, "kept", r.Kept)

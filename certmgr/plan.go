@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mailseal/certmgr/ca/index"
 	"mailseal/certmgr/install"
 )
 
@@ -14,7 +15,7 @@ func (k *Keeper) told(t Target, v view, p install.Plan) install.Plan {
 		for i, step := range p.Steps {
 			if strings.HasPrefix(step, "issue a certificate") {
 				p.Issue = false
-				p.Steps[i] = fmt.Sprintf("take the key and certificate that are kept in %s, serial %X", k.path("targets", t.Name+".pem"), id.Certificate.SerialNumber)
+				p.Steps[i] = fmt.Sprintf("take the key and certificate that are kept in %s, serial %s", k.path("targets", t.Name+".pem"), index.Serial(id.Certificate.SerialNumber))
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"mailseal/certmgr/ca/index"
 	"mailseal/certmgr/install"
 	"mailseal/certmgr/probe"
 	"mailseal/internal/pki"
@@ -317,7 +318,7 @@ func (k *Keeper) report(t Target, proof []probe.Result, reload error) {
 			args = append(args, "tls", p.Version, "cipher", p.Cipher)
 		}
 		if l := p.Leaf(); l != nil {
-			args = append(args, "name", nameOf(l), "serial", fmt.Sprintf("%X", l.SerialNumber), "until", stamp(l.NotAfter))
+			args = append(args, "name", nameOf(l), "serial", index.Serial(l.SerialNumber), "until", stamp(l.NotAfter))
 		}
 		if !k.news(t, p) {
 			continue

@@ -9,6 +9,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"mailseal/certmgr/ca/index"
 )
 
 // judge says what is wrong with what a server has presented. What is next to be
@@ -71,13 +73,7 @@ func (w Want) leaf(served *x509.Certificate) *Failure {
 }
 
 // serial is a serial number as the openssl command and index.txt have it.
-func serial(c *x509.Certificate) string {
-	s := fmt.Sprintf("%X", c.SerialNumber)
-	if len(s)%2 == 1 {
-		s = "0" + s
-	}
-	return s
-}
+func serial(c *x509.Certificate) string { return index.Serial(c.SerialNumber) }
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 

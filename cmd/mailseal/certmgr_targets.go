@@ -38,8 +38,8 @@ func keeperConfig(c *config.Config, env Env) (certmgr.Config, error) {
 	if needsCA {
 		k.Connect = connector(c, env)
 	}
-	if c.Notify.Admin != "" {
-		k.Notify = notice.Mail{Admin: c.Notify.Admin, Server: c.Notify.Server, Host: c.AuthservID}.Send
+	if c.Notify.Admin != "" && len(c.Targets) > 0 {
+		k.Notify = notice.Mail{Admin: c.Notify.Admin, Server: c.Notify.Server, Host: c.Targets[0].Hosts[0]}.Send
 	}
 	return k, errors.Join(errs...)
 }

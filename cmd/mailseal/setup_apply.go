@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mailseal/certmgr"
+	"mailseal/certmgr/ca/index"
 	program "mailseal/certmgr/command"
 	"mailseal/certmgr/install"
 	"mailseal/certmgr/probe"
@@ -255,7 +256,7 @@ func (s *setupRun) tell(proof []probe.Result) {
 	for _, p := range proof {
 		fmt.Fprintf(s.env.Stdout, "%s verify=%s", p.URL, p.Verify())
 		if l := p.Leaf(); l != nil {
-			fmt.Fprintf(s.env.Stdout, " tls=%s name=%s serial=%X until=%s", p.Version, s.target.Hosts[0], l.SerialNumber, l.NotAfter.UTC().Format(time.RFC3339))
+			fmt.Fprintf(s.env.Stdout, " tls=%s name=%s serial=%s until=%s", p.Version, s.target.Hosts[0], index.Serial(l.SerialNumber), l.NotAfter.UTC().Format(time.RFC3339))
 		}
 		fmt.Fprintln(s.env.Stdout)
 	}

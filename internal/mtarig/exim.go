@@ -46,9 +46,11 @@ func (e *Exim) makeFolders() error {
 	if err != nil {
 		return err
 	}
-	queue := e.path("queue")
-	if err := errors.Join(os.Mkdir(queue, 0o750), os.Chown(queue, uid, gid)); err != nil {
-		return err
+	// It makes its logs by itself, and ends where it cannot make one.
+	for _, name := range []string{"queue", "log"} {
+		if err := errors.Join(os.Mkdir(e.path(name), 0o750), os.Chown(e.path(name), uid, gid)); err != nil {
+			return err
+		}
 	}
 	for name, line := range map[string]string{
 		"passwd": fmt.Sprintf("%s:x:%d:%d::/nonexistent:/usr/sbin/nologin\n", eximOwnUser, uid, gid),
@@ -62,9 +64,7 @@ func (e *Exim) makeFolders() error {
 			return err
 		}
 	}
-	// The log is written by that user too, and its name ends so.
-	log := e.path("mainlog")
-	return errors.Join(os.WriteFile(log, nil, 0o640), os.Chown(log, uid, gid), os.Symlink("mainlog", e.path("maillog")))
+	return os.Symlink("log/mainlog", e.path("maillog"))
 }
 
 // Start starts the instance and returns when its port answers.
@@ -102,7 +102,7 @@ func (e *Exim) conf() (string, error) {
 	}
 	set("daemon_smtp_ports", port)
 	set("spool_directory", e.path("queue"))
-	set("log_file_path", e.path("%slog"))
+	set("log_file_path", e.path("log", "%slog"))
 	set("pid_file_path", e.path("exim.pid"))
 	set("keep_environment", "")
 	set("deliver_drop_privilege", "true")
