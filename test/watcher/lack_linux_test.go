@@ -116,7 +116,7 @@ func TestNoAuthority(t *testing.T) {
 	w := newWorld(t, nil, sendmail)
 	dir := w.path("other")
 	ok(t, os.Mkdir(dir, 0o755))
-	other := daemon.NewCertmgr(t, dir, fmt.Sprintf("authserv_id = \"mx.example.test\"\nlocal_domains = [\"example.test\"]\n[ca]\ndir = %q\nsocket = %q\nweb_user = \"\"\n", w.path("CA"), "unix:"+w.path("certmgr.sock")))
+	other := daemon.NewCertmgr(t, dir, fmt.Sprintf("[ca]\ndir = %q\nsocket = %q\nweb_user = \"\"\n", w.path("CA"), "unix:"+w.path("certmgr.sock")))
 	other.Start()
 	w.remote = true
 	w.certmgr.Configure(w.config())

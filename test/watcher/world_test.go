@@ -80,7 +80,7 @@ func (w *world) path(elem ...string) string {
 // config is the configuration of certmgr. No other socket is asked.
 func (w *world) config() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "authserv_id = \"mx.example.test\"\nlocal_domains = [\"example.test\"]\n[ca]\nsocket = %q\n", "unix:"+w.path("certmgr.sock"))
+	fmt.Fprintf(&b, "[ca]\nsocket = %q\n", "unix:"+w.path("certmgr.sock"))
 	if !w.remote {
 		fmt.Fprintf(&b, "dir = %q\nweb_user = \"\"\n", w.path("CA"))
 	}
