@@ -19,6 +19,9 @@ import (
 // ErrUnsound: the files that were there before are no better than the new ones.
 var ErrUnsound = errors.New("the files before were themselves wrong")
 
+// ErrChanged: a file is no longer as it was when it was looked at.
+var ErrChanged = errors.New("was changed meanwhile by somebody else")
+
 // Installed is what can be taken back.
 type Installed struct {
 	journal *Journal
@@ -89,6 +92,9 @@ func (i *Installed) RollBack() error {
 		}
 	}
 	err := i.journal.repaired(i.target.Name, func() error {
+		if err := i.unchanged(c); err != nil {
+			return err
+		}
 		return i.journal.place(old, c, func(r Role) string {
 			if sum := fingerprint(c[r]); i.sums[i.target.Files[r].Path] == sum {
 				return sum
@@ -101,6 +107,18 @@ func (i *Installed) RollBack() error {
 	}
 	i.Map = i.journal.remap(i.target)
 	return nil
+}
+
+// unchanged is an error where a file is not what was installed.
+func (i *Installed) unchanged(c Contents) error {
+	sums, err := i.journal.sums(i.target.Name)
+	for r := range c {
+		path := i.target.Files[r].Path
+		if now := inspectFile(path); now.Exists && sums[path] != fingerprint(now.Content) {
+			err = errors.Join(err, fmt.Errorf("%s %w", path, ErrChanged))
+		}
+	}
+	return err
 }
 
 // remap makes a target's table again. What a crash prevents is found by the next
@@ -150,6 +168,9 @@ func (j *Journal) keep(t Target, c Contents, s State, ours map[string]string, no
 		path := t.Files[r].Path
 		if written && old.Err != "" {
 			return "", fmt.Errorf("%s cannot be read (%s), and so no copy kept of it; move it away", path, old.Err)
+		}
+		if now := inspectFile(path); written && (now.Exists != old.Exists || now.Err != "" || now.Mode.IsDir() || !bytes.Equal(now.Content, old.Content)) {
+			return "", fmt.Errorf("%s %w", path, ErrChanged)
 		}
 		if !written || len(old.Content) == 0 || bytes.Equal(old.Content, content) || ours[path] == fingerprint(old.Content) {
 			continue

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"mailseal/certmgr/command"
 	"mailseal/internal/folder"
 )
@@ -165,5 +167,47 @@ func TestHangUpOne(t *testing.T) {
 	}
 	if err := syscall.Kill(one, 0); err != nil {
 		t.Errorf("the other: %v", err)
+	}
+}
+
+// What somebody has put there since the files were looked at is not lost.
+func TestChangedMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.right()
+	b.target.Hosts = append([]string{"smtp.example.jp"}, hosts...)
+	p, s := b.plan()
+	c, err := b.target.Obtain(t.Context(), p, s, b.from)
+	b.do(err)
+	for _, tt := range []struct {
+		what string
+		do   func()
+	}{
+		{"another key", func() { b.write("host.key", []byte("by hand"), 0o600) }},
+		{"no file", func() { b.do(os.Remove(b.path("host.cert"))) }},
+	} {
+		for r, f := range s.Files {
+			b.write(filepath.Base(b.target.Files[r].Path), f.Content, f.Mode)
+		}
+		tt.do()
+		before := b.contents()
+		if _, err := b.journal.Install(b.target, c, s, b.now); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s: %v, want %v", tt.what, err, ErrChanged)
+		}
+		if now := b.contents(); now != before {
+			t.Errorf("%s: %s", tt.what, cmp.Diff(before, now))
+		}
+	}
+	for r, f := range s.Files {
+		b.write(filepath.Base(b.target.Files[r].Path), f.Content, f.Mode)
+	}
+	done, err := b.journal.Install(b.target, c, s, b.now)
+	b.do(err)
+	b.write("host.cert", []byte("by hand"), 0o644)
+	before := b.contents()
+	if err := done.RollBack(); !errors.Is(err, ErrChanged) {
+		t.Errorf("rolled back: %v, want %v", err, ErrChanged)
+	}
+	if now := b.contents(); now != before {
+		t.Error(cmp.Diff(before, now))
 	}
 }
