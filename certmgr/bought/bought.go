@@ -129,6 +129,9 @@ func (f Folder) Choose(public []*x509.Certificate, hosts []string, now time.Time
 	if f.Mode.Perm()&0o022 != 0 {
 		h.problem("%s is writable by group or others, who could have another certificate served; chmod go-w %s", f.Path, f.Path)
 	}
+	if f.Owner != 0 {
+		h.problem("%s belongs to user %d, who could have another certificate served, of a CA of his that the server believes then; chown root %s", f.Path, f.Owner, f.Path)
+	}
 	leaves := slices.DeleteFunc(slices.Clone(h.certs), func(l lying[*x509.Certificate]) bool { return l.what.IsCA })
 	slices.SortStableFunc(leaves, func(a, b lying[*x509.Certificate]) int {
 		return cmp.Or(b.what.NotBefore.Compare(a.what.NotBefore), b.what.NotAfter.Compare(a.what.NotAfter))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"mailseal/internal/folder"
 )
@@ -24,6 +25,8 @@ type Folder struct {
 	Path   string
 	Exists bool
 	Mode   fs.FileMode
+	// Owner is a user who is neither root nor who runs this, 0 for none.
+	Owner int
 	// Err is why an existing one could not be read, "" when it could.
 	Err   string
 	Files []File
@@ -54,6 +57,9 @@ func Read(dir string) (Folder, error) {
 		return f, nil
 	}
 	f.Mode = fi.Mode()
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		f.Owner = int(st.Uid)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		f.Err = err.Error()
