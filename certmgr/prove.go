@@ -334,7 +334,7 @@ func (k *Keeper) report(t Target, proof []probe.Result, reload error) {
 			k.log.Error("probe", args...)
 		}
 	}
-	if reload != nil && judge(proof, proof) == good {
+	if reload != nil && len(proof) > 0 && judge(proof, proof) == good {
 		k.log.Warn("served all the same", "target", t.Name)
 	}
 }

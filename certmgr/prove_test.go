@@ -124,3 +124,15 @@ func TestNoConnection(t *testing.T) {
 		})
 	}
 }
+
+// Where nobody is asked, nobody knows what is served after a reload that failed.
+func TestUnasked(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		b := newBench(t)
+		b.target.Probes = nil
+		b.config.Reload = func(context.Context, Target) error { return errors.New("no such unit") }
+		if r := b.once(); r.Err == nil || b.log.Count("cannot reload") != 1 || b.log.Count("served all the same") != 0 {
+			t.Errorf("%v\n%s", r.Err, b.log)
+		}
+	})
+}

@@ -78,7 +78,7 @@ func caFileMissing(f *Facts, s *Server) []hit {
 
 func caFileUnset(_ *Facts, s *Server) []hit {
 	links := slices.ContainsFunc(s.Dirs, func(d Dir) bool { return d.State == Read })
-	if len(s.CAs) > 0 || links || s.Unread != "" || s.Kind == Sendmail || s.Off != "" {
+	if s.Conf == "" || len(s.CAs) > 0 || links || s.Unread != "" || s.Kind == Sendmail || s.Off != "" {
 		return nil
 	}
 	// Postfix and Exim with the system's CAs.
