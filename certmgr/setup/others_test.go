@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -80,5 +81,33 @@ func TestGreetingOfTalker(t *testing.T) {
 	}
 	if n := <-said; n >= 1<<30 {
 		t.Error("all of it was listened to")
+	}
+}
+
+// Nor is a link followed to a file that shall be edited, or put back.
+func TestEditIsLedNowhere(t *testing.T) {
+	h := newHost(t)
+	h.check(h.j.Begin(h.job()))
+	h.check(Write(h.job().Edits))
+	ours := h.install()
+	h.check(os.Chmod(h.dir, 0o777))
+	elsewhere := filepath.Join(t.TempDir(), "main.cf")
+	h.check(os.WriteFile(elsewhere, []byte("others\n"), 0o600))
+	h.check(os.Rename(h.path("main.cf"), h.path("away.cf")))
+	h.check(os.Symlink(elsewhere, h.path("main.cf")))
+	if e, err := NewEdit(h.path("main.cf"), func(s string) string { return s + "x = y\n" }); !errors.Is(err, held.ErrLed) {
+		t.Errorf("%s, %v", e.Path, err)
+	}
+	h.check(os.Remove(h.path("main.cf")))
+	h.check(os.Rename(h.path("away.cf"), h.path("main.cf")))
+	h.check(os.Rename(h.path("certs"), h.path("away")))
+	h.check(os.Symlink(filepath.Dir(elsewhere), h.path("certs")))
+	for _, force := range []bool{false, true} {
+		if _, err := h.j.Undo(Undoing{Name: "postfix", Ours: ours, Force: force}); force && !errors.Is(err, held.ErrLed) {
+			t.Errorf("%v", err)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Dir(elsewhere)); len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mailseal/internal/durable"
+	held "mailseal/internal/folder"
 )
 
 // maxFile bounds a configuration file: nobody has one of 4 MiB.
@@ -101,7 +102,12 @@ func NewEdit(path string, after func(before string) string) (Edit, error) {
 
 // readFile reads a configuration file, whole, and tells its path without links.
 func readFile(path string) (string, string, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
+	// Not where the server's own user would have root write.
+	real, err := held.Real(path)
+	if errors.Is(err, held.ErrLed) {
+		return path, "", err
+	}
+	if err == nil {
 		path = real
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -178,6 +184,11 @@ func (e Edit) write() error {
 // tidy removes what a setup that was killed has left beside a file: the journal's
 // lock keeps others out.
 func tidy(path string) error {
+	if f, err := held.Open(filepath.Dir(path)); err == nil {
+		f.Close()
+	} else if errors.Is(err, held.ErrLed) {
+		return err
+	}
 	left, err := durable.Leftovers(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

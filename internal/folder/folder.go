@@ -81,6 +81,35 @@ func Open(path string) (*Folder, error) {
 	return walk(path, 0)
 }
 
+// Real is a path without links, as far as there is something. It is an error, ErrLed,
+// where somebody else may have made one of them.
+func Real(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	for links := 0; err == nil; links++ {
+		var f *Folder
+		if f, err = walk(filepath.Dir(path), links); err != nil {
+			break
+		}
+		name := filepath.Base(path)
+		info, err := f.Lstat(name)
+		switch {
+		case path == filepath.Dir(path):
+			f.Close()
+			return path, nil
+		case err == nil && info.Mode&fs.ModeSymlink != 0:
+			path, err = f.follow(name, info, links)
+			f.Close()
+			if err != nil {
+				return "", err
+			}
+		default:
+			f.Close()
+			return filepath.Join(f.path, name), err
+		}
+	}
+	return path, err
+}
+
 func walk(path string, links int) (*Folder, error) {
 	if path == filepath.Dir(path) {
 		return enter(unix.AT_FDCWD, path, path, true)

@@ -82,6 +82,11 @@ func TestRead(t *testing.T) {
 		{"sticky/hard", "", ErrLed},
 	} {
 		got, _, err := Read(at(tt.name), 100)
+		if real, rerr := Real(at(tt.name)); errors.Is(tt.err, ErrLed) != errors.Is(rerr, ErrLed) && filepath.Base(tt.name) != "hard" {
+			t.Errorf("%s: is %q, %v", tt.name, real, rerr)
+		} else if want, err := filepath.EvalSymlinks(at(tt.name)); rerr == nil && err == nil && real != want {
+			t.Errorf("%s: is %q, want %q", tt.name, real, want)
+		}
 		if string(got) != tt.want || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
 			t.Errorf("%s: %q, %v; want %q, %v", tt.name, got, err, tt.want, tt.err)
 		}
