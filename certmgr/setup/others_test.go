@@ -111,3 +111,18 @@ func TestEditIsLedNowhere(t *testing.T) {
 		t.Errorf("%v, %v", left, err)
 	}
 }
+
+func TestWriteOut(t *testing.T) {
+	h := newHost(t)
+	h.check(os.Symlink(h.path("main.cf"), h.path("link")))
+	h.check(WriteOut(h.path("link"), []byte("ours\n"))) // for nobody else made it
+	h.check(os.Chmod(h.dir, 0o777))
+	if err := WriteOut(h.path("link"), []byte("led\n")); !errors.Is(err, held.ErrLed) {
+		t.Errorf("%v, want %v", err, held.ErrLed)
+	}
+	h.check(WriteOut(h.path("new"), []byte("new\n")))
+	h.check(WriteOut("/dev/null", []byte("nowhere\n")))
+	if b, err := os.ReadFile(h.path("main.cf")); string(b) != "ours\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+}

@@ -181,6 +181,15 @@ func (e Edit) write() error {
 	return replace(e.Path, e.After, mode)
 }
 
+// WriteOut writes what everybody may read to where somebody wants it, which may be a
+// device. In /tmp a link of somebody else's is not followed.
+func WriteOut(path string, content []byte) error {
+	if _, err := held.Real(path); errors.Is(err, held.ErrLed) {
+		return err
+	}
+	return os.WriteFile(path, content, 0o644)
+}
+
 // tidy removes what a setup that was killed has left beside a file: the journal's
 // lock keeps others out.
 func tidy(path string) error {

@@ -74,7 +74,7 @@ func (s *setupRun) makeRequest(context.Context) error {
 	if err := setup.Write(edits); err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.request, csr, 0o644); err != nil {
+	if err := setup.WriteOut(s.request, csr); err != nil {
 		return fail(exCantCreate, err)
 	}
 	if err := s.journal.Done(s.target.Name); err != nil {
