@@ -30,10 +30,10 @@ func TestLayouts(t *testing.T) {
 	}{
 		{"sendmail", "", "freebsd", Choices{},
 			"ca:/etc/mail/certs/cacert.pem:0644 certificate:/etc/mail/certs/host.cert:0644 crl:/etc/mail/certs/crl.pem:0644 dh:/etc/mail/certs/dh.param:0644 key:/etc/mail/certs/host.key:0600",
-			"/etc/mail/certs", "public-cas.pem:", "test ! -s /var/run/sendmail.pid || kill -HUP \"`head -n 1 /var/run/sendmail.pid | grep -x '[1-9][0-9]*'`\""},
+			"/etc/mail/certs", "public-cas.pem:", "test ! -s /var/run/sendmail.pid || kill -HUP `head -n 1 /var/run/sendmail.pid | grep -x ' *[1-9][0-9]*'`"},
 		{"sendmail", "/c", "linux", Choices{DH: "off", Public: true, Bundle: bundle},
 			"ca:/c/cacert.pem:0644 certificate:/c/host.cert:0644 crl:/c/crl.pem:0644 key:/c/host.key:0600",
-			"/c", "public-cas.pem:" + bundle, "for f in /var/run/sendmail/mta/sendmail.pid /var/run/sendmail.pid; do if test -s $f; then kill -HUP \"`head -n 1 $f | grep -x '[1-9][0-9]*'`\"; exit; fi; done"},
+			"/c", "public-cas.pem:" + bundle, "for f in /var/run/sendmail/mta/sendmail.pid /var/run/sendmail.pid; do if test -s $f; then kill -HUP `head -n 1 $f | grep -x ' *[1-9][0-9]*'`; exit; fi; done"},
 		{"postfix", "", "freebsd", Choices{}, "ca:/usr/local/etc/postfix/certs/cacert.pem:0644 pair:/usr/local/etc/postfix/certs/host.pem:0600", "", "", "if postfix status 2>/dev/null; then postfix reload; fi"},
 		{"postfix", "", "linux", Choices{Public: true, DH: "ffdhe3072", SNI: "hash:/etc/postfix/sni"},
 			"ca:/etc/postfix/certs/cacert.pem:0644+public dh:/etc/postfix/certs/dh.param:0644 pair:/etc/postfix/certs/host.pem:0600", "", "", "if postfix status 2>/dev/null; then postfix reload; fi"},

@@ -56,7 +56,7 @@ func hangUp(goos string) string {
 
 // HangUp sends SIGHUP to the process of a pid file, a word for /bin/sh. Where the
 // file says -1, or several, it is somebody who wants others killed: on Debian its
-// folder is not root's.
+// folder is not root's. Postfix writes blanks before the number.
 func HangUp(pidFile string) string {
-	return "kill -HUP \"`head -n 1 " + pidFile + " | grep -x '[1-9][0-9]*'`\""
+	return "kill -HUP `head -n 1 " + pidFile + " | grep -x ' *[1-9][0-9]*'`"
 }
