@@ -215,3 +215,21 @@ func TestChangedMeanwhile(t *testing.T) {
 		t.Error(cmp.Diff(before, now))
 	}
 }
+
+// Postmap follows links: in a folder that others can change it would write the keys,
+// or nothing at all, to any file.
+func TestTableInAFolderOfOthers(t *testing.T) {
+	_, others, _, table := sniBench(t)
+	b := others[0]
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	b.do(os.WriteFile(elsewhere, []byte("elsewhere"), 0o600))
+	b.do(os.Symlink(elsewhere, table+".db"))
+	b.do(os.Chmod(filepath.Dir(table), 0o777))
+	p, s := b.plan()
+	if done := b.install(p, s); !errors.Is(done.Map, folder.ErrLed) {
+		t.Errorf("%v, want %v", done.Map, folder.ErrLed)
+	}
+	if content, err := os.ReadFile(elsewhere); string(content) != "elsewhere" {
+		t.Errorf("%d octets there, %v", len(content), err)
+	}
+}

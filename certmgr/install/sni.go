@@ -15,6 +15,7 @@ import (
 
 	"mailseal/certmgr/command"
 	"mailseal/internal/durable"
+	"mailseal/internal/folder"
 )
 
 // A Table is Postfix's tls_server_sni_maps: a file with a line for each host, its
@@ -229,6 +230,10 @@ func (j *judge) held(s *TableState) {
 func (t Target) remap(ctx context.Context) error {
 	if !exists(t.Files[PairFile].Path) {
 		return nil // nothing was bought yet
+	}
+	err := within(t.Table.Path, func(f *folder.Folder, _ string) error { return f.Guarded() })
+	if err != nil {
+		return fmt.Errorf("sni: %w", err)
 	}
 	old := inspectFile(t.Table.Path)
 	if old.Err != "" {

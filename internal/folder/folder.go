@@ -171,6 +171,15 @@ func (f *Folder) follow(name string, info Info, links int) (string, error) {
 // Close ends the use of a folder.
 func (f *Folder) Close() { _ = unix.Close(f.fd) }
 
+// Guarded is nil where nobody else can put a file into the folder, or another folder
+// in its place, and else ErrLed: there no program may write that follows links.
+func (f *Folder) Guarded() error {
+	if f.guarded && !f.open {
+		return nil
+	}
+	return &fs.PathError{Op: "write into", Path: f.path, Err: fmt.Errorf("others than root can change it, or a folder above: %w; choose another one, or have these be root's", ErrLed)}
+}
+
 // Info is that of the folder itself.
 func (f *Folder) Info() Info { return f.info }
 

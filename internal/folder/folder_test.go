@@ -179,3 +179,18 @@ func TestWrite(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 }
+
+func TestGuarded(t *testing.T) {
+	dir := bench(t)
+	do(t, os.Mkdir(filepath.Join(dir, "sticky"), 0o700))
+	do(t, os.Chmod(filepath.Join(dir, "sticky"), 0o777|fs.ModeSticky))
+	do(t, os.Mkdir(filepath.Join(dir, "sticky/ours"), 0o700))
+	for name, want := range map[string]error{"ours/below": nil, "sticky/ours": nil, "sticky": ErrLed, "theirs": ErrLed, "theirs/below": ErrLed} {
+		f, err := Open(filepath.Join(dir, name))
+		do(t, err)
+		if err := f.Guarded(); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+		f.Close()
+	}
+}
