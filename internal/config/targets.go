@@ -250,4 +250,3 @@ func (c *Config) AtTarget(i int, key string, err error, element ...int) error {
 	}
 	return &Error{File: c.file.name, Place: at, Key: strings.TrimSuffix("target."+key, "."), Err: err}
 }
-
