@@ -64,13 +64,14 @@ func startClients(clients int, session func() error) *traffic {
 
 // again starts them after an end.
 func (t *traffic) again() {
-	t.stop = make(chan struct{})
+	stop := make(chan struct{})
+	t.stop = stop
 	for range t.clients {
 		t.done.Go(func() {
 			for {
 				t.add(t.session())
 				select {
-				case <-t.stop:
+				case <-stop:
 					return
 				case <-time.After(pause):
 				}
@@ -110,9 +111,14 @@ func (t *traffic) complaints(from int) []string {
 	return slices.Clone(t.bad[from:])
 }
 
+// end stops them, if they are not.
 func (t *traffic) end() {
+	if t.stop == nil {
+		return
+	}
 	close(t.stop)
 	t.done.Wait()
+	t.stop = nil
 }
 
 var letter = mtarig.Mail{
