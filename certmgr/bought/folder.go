@@ -56,7 +56,11 @@ func Read(dir string) (Folder, error) {
 		f.Err = err.Error()
 		return f, nil
 	}
-	f.Mode = fi.Mode()
+	if f.Mode = fi.Mode(); f.Mode.Perm()&0o002 != 0 {
+		// Who drops a certificate has it served, and its CA believed.
+		f.Err = "anybody may write to it; chmod o-w " + dir
+		return f, nil
+	}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
 		f.Owner = int(st.Uid)
 	}

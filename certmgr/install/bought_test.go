@@ -264,7 +264,7 @@ func TestDroppedNewer(t *testing.T) {
 func TestDroppedFolder(t *testing.T) {
 	s := newShop(t, testpki.New(t).Stranger())
 	s.drop("mx.pem", testpki.PEM(s.t, s.sell(hosts...)))
-	s.do(os.Chmod(s.folder, 0o777))
+	s.do(os.Chmod(s.folder, 0o775))
 	s.do(os.Chmod(filepath.Join(s.folder, "mx.pem"), 0o644))
 	s.do(os.Mkdir(filepath.Join(s.folder, "old"), 0o700))
 	s.do(os.Symlink("gone.pem", filepath.Join(s.folder, "link.pem")))
@@ -280,5 +280,11 @@ func TestDroppedFolder(t *testing.T) {
 		if !strings.Contains(strings.Join(p.Notes, "\n"), want) {
 			t.Errorf("no %q in %q", want, p.Notes)
 		}
+	}
+	// Who drops one has it served: that is not for anybody.
+	s.do(os.Chmod(s.folder, 0o777))
+	s.drop("2027.pem", testpki.PEM(s.t, s.sell(hosts...)))
+	if p, _ := s.plan(); p.Take != "" || len(p.Write) > 0 || !strings.Contains(strings.Join(p.Notes, "\n"), "anybody may write to it; chmod o-w "+s.folder) {
+		t.Errorf("takes %q, writes %v, says %q", p.Take, p.Write, p.Notes)
 	}
 }
