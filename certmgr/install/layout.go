@@ -21,6 +21,9 @@ type Layout struct {
 	Files map[Role]File
 	// Dir is a folder with hash links for CA and CRL, "" for none.
 	Dir string
+	// SafePath: the server refuses every file below a folder that others may
+	// write to, be it sticky.
+	SafePath bool
 	// Links are symbolic links in Dir whose certificates get hash links too,
 	// by name: where each leads. One of ours that leads to "" is removed.
 	Links map[string]string

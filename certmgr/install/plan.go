@@ -301,12 +301,18 @@ func (j *judge) links() {
 // others, as /var/tmp is.
 func (j *judge) open() {
 	for _, o := range j.state.Open {
+		refused := ""
+		if j.target.SafePath {
+			refused = "sendmail refuses what is below it, and "
+		}
 		switch {
 		case o.Path == filepath.Clean(j.target.Dir) && j.target.Dir != "":
-		case o.Sticky:
+		case !o.Sticky:
+			j.note("%s is writable by group or others: %swho may write there can put other files in its place; chmod go-w %s", o.Path, refused, o.Path)
+		case j.target.SafePath:
 			j.note("%s is writable by others, though sticky: sendmail refuses what is below it; a folder elsewhere is better", o.Path)
 		default:
-			j.note("%s is writable by group or others: sendmail refuses what is below it, and who may write there can put other files in its place; chmod go-w %s", o.Path, o.Path)
+			j.note("%s is writable by others, though sticky: a folder elsewhere is better", o.Path)
 		}
 	}
 }

@@ -33,7 +33,7 @@ var sendmail = server{
 		if c.Group != "" {
 			return errors.New("group: sendmail refuses a key that a group may read; leave it out, or say the owner that RunAsUser names")
 		}
-		l.Dir = dir
+		l.Dir, l.SafePath = dir, true
 		l.Links = map[string]string{publicLink: ""}
 		if c.Public {
 			l.Links[publicLink] = l.Bundle
