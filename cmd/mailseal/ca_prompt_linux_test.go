@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -41,14 +40,7 @@ func typing(t *testing.T, text string) *os.File {
 // On a terminal the passphrase of a key is asked for, when a folder is imported
 // as when a certificate is issued, and what will be issued is shown before.
 func TestCAAsks(t *testing.T) {
-	dir := t.TempDir()
-	at := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.WriteFile(at("pass"), []byte("geheim\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, errs, status := call("", "ca", "init", "-dir", at("CA"), "-subject", "/CN=Private CA", "-key", "p256", "-passphrase-file", at("pass")); status != exOK {
-		t.Fatalf("status %d, %s", status, errs)
-	}
+	at := encryptedCA(t)
 	if err := os.Remove(at("CA/ca.toml")); err != nil {
 		t.Fatal(err)
 	}

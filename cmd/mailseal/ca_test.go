@@ -120,8 +120,10 @@ func TestCARenewSaysWhatIsStale(t *testing.T) {
 	}
 }
 
-// Whether a CRL is due is seen without the key.
-func TestCACRLIfDue(t *testing.T) {
+// encryptedCA makes a CA in the folder CA, whose passphrase is "geheim", and names
+// files beside it.
+func encryptedCA(t *testing.T) func(name string) string {
+	t.Helper()
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(at("pass"), []byte("geheim\n"), 0o600); err != nil {
@@ -130,6 +132,12 @@ func TestCACRLIfDue(t *testing.T) {
 	if _, errs, status := call("", "ca", "init", "-dir", at("CA"), "-subject", "/CN=Private CA", "-key", "p256", "-passphrase-file", at("pass")); status != exOK {
 		t.Fatalf("status %d, %s", status, errs)
 	}
+	return at
+}
+
+// Whether a CRL is due is seen without the key.
+func TestCACRLIfDue(t *testing.T) {
+	at := encryptedCA(t)
 	if out, errs, status := call("", "ca", "crl", "-dir", at("CA"), "-if-due"); out+errs != "" || status != exOK {
 		t.Errorf("none due: status %d, %q, %q", status, out, errs)
 	}

@@ -2,7 +2,6 @@ package mtarig_test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"os"
 	"os/user"
@@ -37,20 +36,7 @@ func TestExim(t *testing.T) {
 	if err := e.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := rig.Dial(t, e.Addr())
-	if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Hello("client.example.test"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Send(plain); err != nil {
-		t.Fatal(err)
-	}
-	m, err := sink.Next(wait)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := throughTLS(t, e.Addr(), sink)
 	if !bytes.Contains(m.Data, []byte("esmtps  (TLS1.3)")) || !bytes.Contains(m.Data, []byte("by mta.example.test")) {
 		t.Errorf("no word of TLS in\n%s", m.Data)
 	}

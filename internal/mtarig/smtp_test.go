@@ -145,25 +145,32 @@ func TestSTARTTLS(t *testing.T) {
 			t.Parallel()
 			sink := rig.NewSink(t, mtarig.SinkConfig{})
 			mta := kind.Start(t, mtarig.Config{Relay: sink.Addr(), TLS: files})
-			c := rig.Dial(t, mta.Addr())
-			if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Hello("client.example.test"); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Send(plain); err != nil {
-				t.Fatal(err)
-			}
-			m, err := sink.Next(wait)
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := throughTLS(t, mta.Addr(), sink)
 			if !bytes.Contains(m.Data, []byte("TLSv1.3")) {
 				t.Errorf("no word of TLS in\n%s", m.Data)
 			}
 		})
 	}
+}
+
+// throughTLS sends a mail over TLS and has what arrives of it.
+func throughTLS(t *testing.T, addr string, sink *mtarig.Sink) mtarig.Mail {
+	t.Helper()
+	c := rig.Dial(t, addr)
+	if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Hello("client.example.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Send(plain); err != nil {
+		t.Fatal(err)
+	}
+	m, err := sink.Next(wait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func selfSigned(t *testing.T) mtarig.TLS {
