@@ -59,6 +59,7 @@ func TestRun(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		b := newBench(t)
 		b.target.Days = 30
+		b.config.Poll = time.Hour // a month is forty thousand minutes
 		_, stop := b.run()
 		defer stop()
 		after(2 * time.Second)
