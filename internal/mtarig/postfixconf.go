@@ -13,8 +13,20 @@ func (p *Postfix) mainCF() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	extra := map[string]bool{}
+	for _, line := range p.cfg.Extra {
+		name, _, _ := strings.Cut(line, "=")
+		extra[strings.TrimSpace(name)] = true
+	}
 	var b strings.Builder
-	set := func(name, value string) { fmt.Fprintf(&b, "%s = %s\n", name, value) }
+	set := func(name, value string) {
+		// Every process that starts warns of what stands twice. With a log file
+		// of its own that is deadly: a postlogd that starts while its queue is
+		// full waits until it has read its own warning.
+		if !extra[name] {
+			fmt.Fprintf(&b, "%s = %s\n", name, value)
+		}
+	}
 
 	set("compatibility_level", "3.6")
 	set("queue_directory", p.QueueDir())
