@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"mailseal/test/rig"
 )
 
 // A postmaster gets mails, or is out.
@@ -240,29 +242,12 @@ func TestMailRefused(t *testing.T) {
 
 // One that never ends its greeting is not listened to for long.
 func TestMailToTalker(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	said := make(chan int, 1)
-	go func() {
-		n := 0
-		if c, err := ln.Accept(); err == nil {
-			for err == nil && n < 1<<30 {
-				var more int
-				more, err = io.WriteString(c, strings.Repeat("220-"+strings.Repeat("a", 500)+"\r\n", 100))
-				n += more
-			}
-			c.Close()
-		}
-		said <- n
-	}()
-	m := Mail{Admin: "postmaster@example.jp", Server: ln.Addr().String(), Host: "mx.example.jp"}
+	addr, said := rig.Talker(t)
+	m := Mail{Admin: "postmaster@example.jp", Server: addr, Host: "mx.example.jp"}
 	if err := m.Send(t.Context(), []Notice{{Cause: "server"}}); err == nil || !strings.Contains(err.Error(), "says more than any mail server does") {
 		t.Error(err)
 	}
-	if n := <-said; n >= 1<<30 {
+	if n := <-said; n >= rig.TalkerEnd {
 		t.Error("all of it was listened to")
 	}
 }

@@ -2,15 +2,14 @@ package setup
 
 import (
 	"errors"
-	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	held "mailseal/internal/folder"
+
+	"mailseal/test/rig"
 )
 
 // A second undo by force loses no copy of the first.
@@ -58,28 +57,11 @@ func TestUndoIsLedNowhere(t *testing.T) {
 
 // A server that never ends its greeting is not listened to for long.
 func TestGreetingOfTalker(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	said := make(chan int, 1)
-	go func() {
-		n := 0
-		if c, err := ln.Accept(); err == nil {
-			for err == nil && n < 1<<30 {
-				var more int
-				more, err = io.WriteString(c, strings.Repeat("220-"+strings.Repeat("a", 500)+"\r\n", 100))
-				n += more
-			}
-			c.Close()
-		}
-		said <- n
-	}()
-	if greeting, err := Greeting(t.Context(), ln.Addr().String()); err == nil {
+	addr, said := rig.Talker(t)
+	if greeting, err := Greeting(t.Context(), addr); err == nil {
 		t.Errorf("%.100q", greeting)
 	}
-	if n := <-said; n >= 1<<30 {
+	if n := <-said; n >= rig.TalkerEnd {
 		t.Error("all of it was listened to")
 	}
 }

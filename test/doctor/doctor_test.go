@@ -181,72 +181,6 @@ func (p *patient) start() {
 	}
 }
 
-// atBoot are the steps of FreeBSD's rc.d/sendmail.
-const atBoot = `set -e
-cd "$1"; tmp=$(mktemp -d); trap 'rm -rf $tmp' EXIT; cd $tmp; mkdir certs crl newcerts; echo 01 >serial; : >index.txt
-cat >openssl.cnf <<-END
-	RANDFILE = $tmp/.rnd
-	[ca]
-	default_ca = CA_default
-	[CA_default]
-	dir = .
-	certs = certs
-	new_certs_dir = newcerts
-	database = index.txt
-	certificate = cacert.pem
-	serial = serial
-	default_days = 365
-	default_crl_days = 30
-	default_md = default
-	preserve = no
-	policy = policy_anything
-	x509_extensions = usr_cert
-	name_opt = ca_default
-	cert_opt = ca_default
-	[policy_anything]
-	countryName = optional
-	stateOrProvinceName = optional
-	localityName = optional
-	organizationName = optional
-	organizationalUnitName = optional
-	commonName = supplied
-	emailAddress = optional
-	[req]
-	default_bits = 2048
-	distinguished_name = req_distinguished_name
-	x509_extensions = v3_ca
-	string_mask = utf8only
-	prompt = no
-	[req_distinguished_name]
-	countryName = XX
-	stateOrProvinceName = Some-state
-	localityName = Some-city
-	0.organizationName = Some-org
-	CN = mx.example.test
-	[usr_cert]
-	basicConstraints = CA:FALSE
-	nsComment = "OpenSSL Generated Certificate"
-	subjectKeyIdentifier = hash
-	authorityKeyIdentifier = keyid,issuer
-	[v3_ca]
-	subjectKeyIdentifier = hash
-	authorityKeyIdentifier = keyid:always,issuer
-	basicConstraints = CA:true
-END
-openssl req -batch -passout pass:x -config openssl.cnf -new -x509 -keyout cakey.pem -out cacert.pem -days 3650 -newkey rsa:2048
-openssl req -batch -nodes -config openssl.cnf -new -x509 -keyout newkey.pem -out newreq.pem -days 365 -newkey rsa:2048
-openssl x509 -x509toreq -in newreq.pem -signkey newkey.pem -out tmp.pem
-openssl ca -notext -config openssl.cnf -out newcert.pem -keyfile cakey.pem -cert cacert.pem -key x -batch -infiles tmp.pem
-install -m 600 newkey.pem "$1/host.key"; install -m 644 newcert.pem "$1/host.cert"; install -m 644 cacert.pem "$1/cacert.pem"`
-
-// throwAway makes what FreeBSD makes at a boot.
-func (p *patient) throwAway() {
-	p.Helper()
-	if out, err := exec.Command("/bin/sh", "-c", atBoot, "rc", p.dir).CombinedOutput(); err != nil {
-		p.Fatalf("%v\n%s", err, out)
-	}
-}
-
 // authority is a private CA with a configuration that names it.
 func (p *patient) authority() *testpki.PKI {
 	p.Helper()
@@ -268,7 +202,7 @@ func (p *patient) install(c *testpki.PKI) {
 // TestSendmail is a sendmail as FreeBSD sets it up, on its way to verify=OK.
 func TestSendmail(t *testing.T) {
 	p := rigged(t, rig.Sendmail)
-	p.throwAway()
+	rig.ThrowAway(p, p.dir, "mx.example.test")
 	p.start()
 	found := p.has([]string{"certificate.boot", "certificate.alone", "pair.ok", "ca-file.ok", "sendmail.no-client-certificate", "ca.none"},
 		"certificate.self", "certificate.no-san", "tls.off", "mode.key", "mode.owner", "mode.folder", "live.no-tls", "live.silent", "live.other", "reload.older")
